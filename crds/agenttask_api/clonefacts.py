@@ -1,0 +1,23 @@
+"""What `clone` found, for the courier and the operator."""
+
+from agenttask_api.reasons import Reason
+from agenttask_api.schema import OpenAPIModel
+
+
+class CloneFacts(OpenAPIModel):
+    """Written to names.CLONE_FACTS after a good clone."""
+
+    base_commit: str
+    """The commit that spec.repo.revision meant at clone time."""
+    revision_ref: str = ""
+    """Its full ref name at the remote; empty when the revision was a commit id."""
+    output_ref_commit: str = ""
+    """What the output branch pointed to at clone time; empty = it did not exist.
+    The push compares with it and changes nothing if somebody else pushed."""
+
+
+class CloneFailure(OpenAPIModel):
+    """The clone container's termination message after a failed clone."""
+
+    reason: Reason
+    message: str

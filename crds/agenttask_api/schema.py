@@ -1,0 +1,30 @@
+"""How API objects become Python: camelCase outside, snake_case inside.
+
+Unknown fields are refused, as the API server refuses them under strict field
+validation: a misspelt field must never be taken for a default.
+"""
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+GROUP = "agenttask.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class APIModel(BaseModel):
+    """An immutable value of the API."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+    def to_api(self) -> dict[str, object]:
+        """Return the JSON form: camelCase keys, unset optional fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class OpenAPIModel(APIModel):
+    """A value written by another version of us, so unknown fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
