@@ -9,8 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agenttask_api.schema import APIModel
+from agenttask_api.schema import APIModel, OpenAPIModel
 from agenttask_api.spec import Glob, KeyRef, Label, LocalRef, Name, Resources, Role
+from agenttask_api.status import UNSEEN_GENERATION, Condition
+
+LabelValue = Annotated[str, Field(max_length=63)]
+AnnotationValue = Annotated[str, Field(max_length=4096)]
 
 DEFAULT_CLASS_ANNOTATION = "agenttask.dev/is-default-class"
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
@@ -36,7 +40,7 @@ class LedgerPolicy(StrEnum):
 class LabelSelector(APIModel):
     """Namespaces by label; empty = all."""
 
-    match_labels: Annotated[dict[str, str], Field(max_length=16)] = {}
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=16)] = {}
 
 
 class Generation(APIModel):
@@ -73,7 +77,9 @@ class Toolchain(APIModel):
 class ClassTools(APIModel):
     """What no task of this class may exceed."""
 
-    allow: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=64)] = ("*",)
+    allow: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=64)] = (
+        "*",
+    )
     http_hosts: Annotated[
         tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)
     ] = ()
@@ -100,9 +106,11 @@ class Toleration(APIModel):
     """As core/v1 Toleration."""
 
     key: Annotated[str, Field(max_length=316)] = ""
-    operator: Annotated[str, Field(pattern="^(Exists|Equal)$")] = "Equal"
+    operator: Annotated[str, Field(pattern="^(Exists|Equal)$", max_length=6)] = "Equal"
     value: Annotated[str, Field(max_length=63)] = ""
-    effect: Annotated[str, Field(pattern="^(|NoSchedule|PreferNoSchedule|NoExecute)$")] = ""
+    effect: Annotated[
+        str, Field(pattern="^(|NoSchedule|PreferNoSchedule|NoExecute)$", max_length=16)
+    ] = ""
 
 
 class Pod(APIModel):
@@ -110,11 +118,11 @@ class Pod(APIModel):
 
     service_account_name: Annotated[str, Field(max_length=253)] = ""
     runtime_class_name: Annotated[str, Field(max_length=253)] = ""
-    node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
+    node_selector: Annotated[dict[str, LabelValue], Field(max_length=32)] = {}
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     image_pull_secrets: Annotated[tuple[LocalRef, ...], Field(max_length=8)] = ()
-    labels: Annotated[dict[str, str], Field(max_length=32)] = {}
-    annotations: Annotated[dict[str, str], Field(max_length=32)] = {}
+    labels: Annotated[dict[str, LabelValue], Field(max_length=32)] = {}
+    annotations: Annotated[dict[str, AnnotationValue], Field(max_length=32)] = {}
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
 
 
@@ -174,3 +182,14 @@ class AgentClassSpec(APIModel):
     ledger: Ledger = Ledger()
     flush_seconds: Annotated[int, Field(ge=0, le=86400)] = 900
     """How long a finished pod holds results that NATS would not take."""
+
+
+class AgentClassStatus(OpenAPIModel):
+    """What the operator found out about a class, and its load."""
+
+    observed_generation: int = UNSEEN_GENERATION
+    conditions: tuple[Condition, ...] = ()
+    running: int = 0
+    """Tasks of this class whose agent is at work."""
+    queued: int = 0
+    """Tasks of this class that wait for their turn."""

@@ -81,9 +81,7 @@ def parse_digest(text: str) -> Digest:
 
 def _sealed(digest: Digest) -> str:
     body = digest.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return json.dumps(
-        {"d": body, "c": _checksum(body)}, separators=(",", ":"), ensure_ascii=False
-    )
+    return json.dumps({"d": body, "c": _checksum(body)}, separators=(",", ":"), ensure_ascii=False)
 
 
 def _checksum(body: object) -> str:

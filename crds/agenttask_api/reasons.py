@@ -122,19 +122,25 @@ MEANINGS: dict[Reason, Meaning] = {
     R.POLICY_DENIED: Meaning(T, False, "the change touches what policy forbids; see the message"),
     R.SETUP_FAILED: Meaning(T, True, "fix the named setup step"),
     R.CLONE_AUTH_FAILED: Meaning(T, False, "check the Secret named in repo.credentialsRef"),
-    R.CLONE_REVISION_NOT_FOUND: Meaning(T, False, "check repo.revision: no such branch, tag or commit"),
+    R.CLONE_REVISION_NOT_FOUND: Meaning(
+        T, False, "check repo.revision: no such branch, tag or commit"
+    ),
     R.CLONE_FAILED: Meaning(T, True, "check that repo.url can be reached from the cluster"),
     R.PUSH_REJECTED: Meaning(T, True, "the git server refused the push; see the message"),
     R.BASE_MOVED: Meaning(T, True, "the branch changed meanwhile; re-run on the new base"),
     R.MODEL_ERROR: Meaning(T, True, "the model endpoint failed; check it, then re-run"),
-    R.MODEL_MISUNDERSTOOD: Meaning(T, True, "the model's replies could not be used; try another model"),
+    R.MODEL_MISUNDERSTOOD: Meaning(
+        T, True, "the model's replies could not be used; try another model"
+    ),
     R.BUDGET_EXCEEDED: Meaning(T, True, "raise constraints.maxModelTokens or maxOperations"),
     R.ITERATION_LIMIT: Meaning(T, True, "raise constraints.maxIterations or split the task"),
     R.LOOP_DETECTED: Meaning(T, True, "the model repeated itself; rephrase the prompt"),
     R.CONTEXT_EXHAUSTED: Meaning(T, True, "use a model with a longer context, or a smaller task"),
     R.TOOL_FAILED: Meaning(T, True, "a step of the plan failed; see the operations"),
     R.DEADLINE_EXCEEDED: Meaning(T, True, "raise limits.activeDeadlineSeconds"),
-    R.START_DEADLINE_EXCEEDED: Meaning(T, True, "the agent never started; the message names the cause"),
+    R.START_DEADLINE_EXCEEDED: Meaning(
+        T, True, "the agent never started; the message names the cause"
+    ),
     R.OOM_KILLED: Meaning(T, True, "raise limits.resources.limits.memory"),
     R.WORKSPACE_FULL: Meaning(T, True, "raise limits.workspaceSize"),
     R.EVICTED: Meaning(T, True, "the node evicted the pod; re-run"),

@@ -4,6 +4,8 @@ Unknown fields are refused, as the API server refuses them under strict field
 validation: a misspelt field must never be taken for a default.
 """
 
+import re
+
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -12,11 +14,22 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 
+_INITIALISM = re.compile(r"(?<=[a-z])(Id|Uid|Sha)(?=[A-Z]|$)")
+
+
+def api_name(field: str) -> str:
+    """Return the JSON name: `max_items` as maxItems, `pod_uid` as podUID.
+
+    Kubernetes writes an initialism after the first word in capitals.
+    """
+    return _INITIALISM.sub(lambda found: found[0].upper(), to_camel(field))
+
+
 class APIModel(BaseModel):
     """An immutable value of the API."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+        alias_generator=api_name, populate_by_name=True, extra="forbid", frozen=True
     )
 
     def to_api(self) -> dict[str, object]:

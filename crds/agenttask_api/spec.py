@@ -9,7 +9,7 @@ import json
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agenttask_api.schema import APIModel
 
@@ -17,7 +17,18 @@ Name = Annotated[str, Field(min_length=1, max_length=253)]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
 Glob = Annotated[str, Field(min_length=1, max_length=512)]
 Argument = Annotated[str, Field(max_length=4096)]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
+
+
+def _quantity_text(value: object) -> object:
+    """Take `cpu: 2` for `cpu: "2"`, as Kubernetes does."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(_quantity_text),
+    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32),
+]
 
 DEFAULT_PROTECT = (
     "tests/**",
@@ -210,7 +221,9 @@ class Output(APIModel):
     """What becomes of the change."""
 
     mode: OutputMode = OutputMode.BRANCH
-    branch: Annotated[str, Field(max_length=200, pattern=r"^([A-Za-z0-9_][A-Za-z0-9_./@+#-]*)?$")] = ""
+    branch: Annotated[
+        str, Field(max_length=200, pattern=r"^([A-Za-z0-9_][A-Za-z0-9_./@+#-]*)?$")
+    ] = ""
     """Empty = `agenttask/<name>`."""
     push_on_failure: bool = False
     allow_paths: Annotated[tuple[Glob, ...], Field(max_length=64)] = ()
@@ -254,7 +267,7 @@ class Queue(APIModel):
 class AgentTaskSpec(APIModel):
     """One agent run, as the user wrote it."""
 
-    run_id: Annotated[str, Field(alias="runID", pattern=r"^[a-z0-9-]{1,20}$")] = "1"
+    run_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$", max_length=20)] = "1"
     class_name: Annotated[str, Field(max_length=253)] = ""
     role: Role = Role.DEV
     prompt: Annotated[str, Field(min_length=1, max_length=32768)] | None = None

@@ -1,0 +1,50 @@
+# The commands of this project; CI runs the same ones.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTBED := PYTHONPATH=hack/testbed $(PYTHON) -m agenttask_testbed.demo
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo demo-down
+demo: ## Start a cluster with everything in it, run two tasks, show what came of them
+	@hack/prerequisites
+	@$(TESTBED) up
+
+demo-down: ## Remove the demo's cluster and everything in it
+	@$(TESTBED) down
+
+$(VENV)/ready: pyproject.toml hack/venv
+	@hack/venv $(VENV)
+
+.PHONY: venv
+venv: $(VENV)/ready ## Make the development environment in .venv
+
+.PHONY: test unit e2e
+test: $(VENV)/ready ## Run all tests that CI runs; starts and removes a cluster of its own
+	@hack/test tests
+
+unit: $(VENV)/ready ## Run the tests that need no cluster
+	@hack/test tests --ignore=tests/e2e
+
+e2e: $(VENV)/ready ## Run the tests on the real cluster
+	@hack/test tests/e2e
+
+.PHONY: check fmt docs
+check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	hack/generated --check
+
+fmt: $(VENV)/ready ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/ready ## Write the generated documentation
+	hack/generated

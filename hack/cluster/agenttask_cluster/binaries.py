@@ -1,0 +1,132 @@
+"""Build the programs of a cluster from the pinned Go modules, once, and find them again.
+
+A program's folder in the cache is named by a hash of all that decides its content,
+so a change of a pin builds anew and an old checkout still finds its own.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ClusterError
+from .toolchain import ensure_go
+
+CACHE = Path.home() / ".cache" / "agenttask"
+MODULES = Path(__file__).resolve().parent.parent / "go"
+KUBERNETES_VERSION = "v1.37.2"
+_STRIP = "-s -w"
+_STAMP = (
+    f"{_STRIP} -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+    " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
+)
+_CONTAINERD_TAGS = "no_btrfs no_aufs no_zfs no_devmapper"
+
+
+@dataclass(frozen=True)
+class Program:
+    name: str
+    module: str
+    package: str
+    ldflags: str = _STRIP
+    tags: str = ""
+
+    @property
+    def flags(self) -> list[str]:
+        tags = ["-tags", self.tags] if self.tags else []
+        return [*tags, "-ldflags", self.ldflags]
+
+
+def _kubernetes(name: str) -> Program:
+    return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", _STAMP)
+
+
+def _containerd(name: str) -> Program:
+    return Program(name, "containerd", f"github.com/containerd/containerd/v2/cmd/{name}", tags=_CONTAINERD_TAGS)
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("pause", "pause", "."),
+        Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        Program("coredns", "coredns", "."),
+        *map(_containerd, ("containerd", "containerd-shim-runc-v2", "ctr")),
+        *map(_kubernetes, ("kubectl", "kube-apiserver", "kube-controller-manager")),
+        *map(_kubernetes, ("kube-scheduler", "kubelet", "kube-proxy")),
+        Program("nats-server", "nats", "github.com/nats-io/nats-server/v2"),
+    )
+}
+CLUSTER = [name for name in PROGRAMS if name != "nats-server"]
+
+
+def hash_program(program: Program, modules: Path = MODULES) -> str:
+    digest = hashlib.sha256()
+    module = modules / program.module
+    for file in sorted([module / "go.mod", *module.glob("go.sum"), *module.glob("*.go")]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    digest.update("\0".join([program.package, *program.flags]).encode())
+    return digest.hexdigest()[:16]
+
+
+def find_binary(name: str, cache: Path = CACHE) -> Path:
+    """Where the program is, or will be once built."""
+    return cache / "bin" / f"{name}-{hash_program(PROGRAMS[name])}" / name
+
+
+def build_environment(go: str, cache: Path = CACHE) -> dict[str, str]:
+    """The user's environment (proxies and mirrors count) with our caches and fixed flags."""
+    return os.environ | {
+        "PATH": f"{Path(go).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "GOCACHE": str(cache / "go-build"),
+        "GOMODCACHE": str(cache / "go-mod"),
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath",
+        "CGO_ENABLED": "0",
+        "GOWORK": "off",
+    }
+
+
+def ensure_binaries(names: Iterable[str], report: Callable[[str], None], cache: Path = CACHE) -> dict[str, Path]:
+    """Build what is missing, one program after the other, and return where all are."""
+    paths = {name: find_binary(name, cache) for name in names}
+    if all(path.exists() for path in paths.values()):
+        return paths
+    with locked(cache / "build.lock"):
+        missing = [name for name, path in paths.items() if not path.exists()]
+        started = time.monotonic()
+        for position, name in enumerate(missing, 1):
+            elapsed = int(time.monotonic() - started)
+            report(f"Building {name} from source, once ({position}/{len(missing)}, {elapsed} s so far)")
+            _build(PROGRAMS[name], paths[name], cache)
+    return paths
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold an advisory lock; it ends with the process, however that ends."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _build(program: Program, target: Path, cache: Path) -> None:
+    go = ensure_go(cache)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".unfinished")
+    result = subprocess.run(
+        [go, "build", *program.flags, "-o", str(unfinished), program.package],
+        cwd=MODULES / program.module,
+        env=build_environment(go, cache),
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode != 0:
+        raise ClusterError(f"building {program.name} failed: {result.stderr.strip()[-2000:]}")
+    unfinished.rename(target)

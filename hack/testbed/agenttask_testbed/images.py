@@ -1,0 +1,70 @@
+"""Build the images from their Dockerfiles and load them into a cluster."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agenttask_testbed.commands import ROOT, run
+
+IMAGES = str(ROOT / "hack" / "images")
+KIND = str(ROOT / "hack" / "cluster" / "kind")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of ours: its name and the Dockerfile it comes from."""
+
+    name: str
+    dockerfile: str
+    context: str = "."
+
+    @property
+    def tag(self) -> str:
+        """The name by which manifests know it."""
+        return f"localhost/agenttask/{self.name}:dev"
+
+
+PRODUCT = (Image("operator", "Dockerfile.operator"), Image("agent", "Dockerfile.agent"))
+GIT_SERVER = Image(
+    "git-server", "hack/testbed/git-server/Dockerfile", context="hack/testbed/git-server"
+)
+NATS = Image("nats", "hack/testbed/nats/Dockerfile")
+
+
+def binary(name: str) -> str:
+    """Return the path of a program that hack/cluster builds, building it when missing."""
+    return run(KIND, "binary", name).strip()
+
+
+def build(image: Image, context: str | None = None) -> None:
+    """Build one image; unchanged layers come from the cache."""
+    run(
+        IMAGES, "build", image.name, "--tag", image.tag,
+        "--file", str(ROOT / image.dockerfile),
+        "--context", context or str(ROOT / image.context),
+    )  # fmt: skip
+
+
+def build_nats() -> None:
+    """Build the NATS image around the nats-server that hack/cluster builds."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(binary("nats-server"), Path(folder) / "nats-server")
+        build(NATS, context=folder)
+
+
+def load(image: Image, cluster: str) -> None:
+    """Put an image into the cluster's container runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = str(Path(folder) / f"{image.name}.tar")
+        run(IMAGES, "archive", image.tag, archive)
+        run(KIND, "load", "image-archive", archive, "--name", cluster)
+
+
+def build_and_load(cluster: str, say: Callable[[str], None]) -> None:
+    """Build all images and load them into the cluster, telling what is being done."""
+    for image in (*PRODUCT, GIT_SERVER, NATS):
+        say(f"image {image.name}")
+        build_nats() if image is NATS else build(image)
+        load(image, cluster)

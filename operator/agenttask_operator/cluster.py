@@ -1,0 +1,293 @@
+"""The API server: the only module that knows the Kubernetes client.
+
+Objects are plain dictionaries, since typed models cost an order of magnitude more
+time than the JSON itself. Every request has a deadline, every failure becomes one
+of `errors`, and nothing is retried here: whoever asked knows whether to ask again.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from agenttask_operator.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Gone,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+
+Object = dict[str, Any]
+
+REQUEST_SECONDS = 15.0
+WATCH_SECONDS = 300
+"""The server ends a watch after this long: regular reconnects keep that path honest."""
+SILENCE_SECONDS = 75.0
+"""A watch without even a bookmark (one a minute) for this long is dead."""
+PAGE_SIZE = 500
+MAX_CONNECTIONS = 64
+MAX_ERROR_CHARACTERS = 1024
+
+OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a kind lives in the API."""
+
+    prefix: str
+    plural: str
+    selector: str = ""
+    """Label selector of every list and watch of this kind."""
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the URL path of the collection or of one object."""
+        parts = [self.prefix]
+        parts += ["namespaces", quote(namespace, safe="")] if namespace else []
+        parts += [self.plural]
+        parts += [quote(part, safe="") for part in (name, subresource) if part]
+        return "/" + "/".join(parts)
+
+
+TASKS = Kind("apis/agenttask.dev/v1alpha1", "agenttasks")
+CLASSES = Kind("apis/agenttask.dev/v1alpha1", "agentclasses")
+JOBS = Kind("apis/batch/v1", "jobs", OURS)
+PODS = Kind("api/v1", "pods", OURS)
+EVENTS = Kind("api/v1", "events")
+NAMESPACES = Kind("api/v1", "namespaces")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list, all of it as of one resourceVersion."""
+
+    items: list[Object]
+    resource_version: str
+
+
+class Cluster:
+    """A connection to one API server."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._host = client.configuration.host.rstrip("/")
+
+    @classmethod
+    async def connect(cls) -> "Cluster":
+        """Return a connection, made from the pod's service account or from KUBECONFIG.
+
+        Nothing is sent yet. The service-account token is read again every minute.
+        """
+        configuration = Configuration()
+        configuration.connection_pool_maxsize = MAX_CONNECTIONS
+        if "KUBECONFIG" in os.environ:
+            await load_kube_config(client_configuration=configuration)
+        else:
+            await _load_default(configuration)
+        return cls(_client(configuration))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Return one object; raises NotFound."""
+        return await self._send("GET", kind.path(namespace, name))
+
+    async def pages(
+        self, kind: Kind, namespace: str = "", selector: str = ""
+    ) -> AsyncIterator[Page]:
+        """Yield all objects of a kind, some hundreds at a time; raises Gone when it took too long."""
+        token = ""
+        while True:
+            query = {"limit": str(PAGE_SIZE), "labelSelector": selector or kind.selector}
+            query |= {"continue": token} if token else {}
+            reply = await self._send("GET", kind.path(namespace), query)
+            metadata = reply.get("metadata") or {}
+            items = reply.get("items") or []
+            for item in items:
+                item.get("metadata", {}).pop("managedFields", None)
+            yield Page(items, metadata.get("resourceVersion", ""))
+            token = metadata.get("continue") or ""
+            if not token:
+                return
+
+    async def watch(
+        self, kind: Kind, resource_version: str, namespace: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """Yield changes as (type, object), bookmarks included, until the server ends the watch."""
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+            "labelSelector": kind.selector,
+        }
+        timeout = aiohttp.ClientTimeout(
+            total=WATCH_SECONDS + 30, sock_read=SILENCE_SECONDS, sock_connect=REQUEST_SECONDS
+        )
+        response = await self._request("GET", kind.path(namespace), query, None, timeout)
+        try:
+            async for line in _lines(response):
+                yield _change(line)
+        finally:
+            response.close()
+
+    async def create_job(self, manifest: Object) -> Object:
+        """Create a Job and return it as stored; raises Conflict when the name is taken."""
+        namespace = manifest["metadata"]["namespace"]
+        return await self._send("POST", JOBS.path(namespace), body=manifest)
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly that Job and, in the background, its pods; gone already is fine."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._send("DELETE", JOBS.path(namespace, name), body=options)
+        except (NotFound, Conflict):
+            return
+
+    async def patch_status(
+        self, kind: Kind, namespace: str, name: str, resource_version: str, status: Object
+    ) -> Object:
+        """Merge into the status of exactly that version; raises Conflict when it is older."""
+        body = {"metadata": {"resourceVersion": resource_version}, "status": status}
+        return await self._send("PATCH", kind.path(namespace, name, "status"), body=body)
+
+    async def list_events_for(self, namespace: str, uid: str) -> list[Object]:
+        """Return the core/v1 Events about one object."""
+        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": "50"}
+        reply = await self._send("GET", EVENTS.path(namespace), query)
+        return list(reply.get("items") or [])
+
+    async def create_event(self, event: Object) -> None:
+        """Create an Event; one of that name existing already is success."""
+        try:
+            await self._send("POST", EVENTS.path(event["metadata"]["namespace"]), body=event)
+        except Conflict:
+            return
+
+    async def _send(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: Object | None = None
+    ) -> Object:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        response = await self._request(method, path, query, body, timeout)
+        try:
+            reply = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Unavailable(f"{method} {path}: {error!r}") from error
+        return reply if isinstance(reply, dict) else {}
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: Object | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = await self._headers(method)
+        url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
+        try:
+            reply = await self._client.call_api(
+                method, url.rstrip("?"), headers, body, _request_timeout=timeout
+            )
+            response: aiohttp.ClientResponse = reply.response
+            if response.status >= 400:
+                raise _error(response, f"{method} {path}", await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {error!r}") from error
+        return response
+
+    async def _headers(self, method: str) -> dict[str, str]:
+        headers: dict[str, str] = {"Accept": "application/json", **self._client.default_headers}
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
+        return headers
+
+
+async def _load_default(configuration: Configuration) -> None:
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException:
+        await load_kube_config(client_configuration=configuration)
+
+
+def _client(configuration: Configuration) -> ApiClient:
+    client = ApiClient(configuration)
+    client.user_agent = f"agenttask-operator/{own_version()}"
+    return client
+
+
+def own_version() -> str:
+    """Return the version of this distribution."""
+    try:
+        return version("agenttask")
+    except PackageNotFoundError:
+        return "0"
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    pending = b""
+    try:
+        async for chunk in response.content.iter_any():
+            *whole, pending = (pending + chunk).split(b"\n")
+            for line in whole:
+                if line:
+                    yield line
+    except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+        raise Unavailable(f"watch: {error!r}") from error
+
+
+def _change(line: bytes) -> tuple[str, Object]:
+    try:
+        event = json.loads(line)
+        type_, obj = event["type"], event["object"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"watch: not an event: {line[:80]!r}") from error
+    if type_ == "ERROR":
+        failure = Gone if obj.get("code") == 410 else Unavailable
+        raise failure(f"watch: {str(obj.get('message', ''))[:MAX_ERROR_CHARACTERS]}")
+    obj.get("metadata", {}).pop("managedFields", None)
+    return type_, obj
+
+
+def _error(response: aiohttp.ClientResponse, what: str, body: bytes) -> ClusterError:
+    status = response.status
+    message = f"{what}: {status} {_message(body)}"
+    simple: dict[int, type[ClusterError]] = {
+        400: Refused,
+        403: Forbidden,
+        404: NotFound,
+        409: Conflict,
+        410: Gone,
+        413: Refused,
+        422: Refused,
+    }
+    if status in simple:
+        return simple[status](message)
+    return Unavailable(message, _retry_after(response.headers.get("Retry-After", "")))
+
+
+def _message(body: bytes) -> str:
+    try:
+        text = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        text = body.decode(errors="replace")
+    return str(text)[:MAX_ERROR_CHARACTERS]
+
+
+def _retry_after(text: str) -> float:
+    return min(float(text), 300.0) if text.isdigit() else 0.0

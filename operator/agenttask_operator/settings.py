@@ -1,0 +1,92 @@
+"""What the installer varies, read from the environment once.
+
+A bad value stops the process with a message that names the variable: an operator
+that guesses is worse than one that does not start.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_CLUSTER_ID = "default"
+
+
+class BadSetting(ValueError):
+    """An environment variable is missing or cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's configuration."""
+
+    agent_image: str
+    """AGENT_IMAGE: the image of clone, courier and every toolchain that names none."""
+    nats_url: str = ""
+    """NATS_URL: where results and events go; empty = nothing is published."""
+    nats_creds: str = ""
+    """NATS_CREDS: a creds file for the operator's own connection; empty = none."""
+    cluster_id: str = DEFAULT_CLUSTER_ID
+    """CLUSTER_ID: names this cluster in event sources."""
+    namespaces: tuple[str, ...] = ()
+    """NAMESPACES: comma separated; empty = all."""
+    workers: int = 16
+    """WORKERS: tasks reconciled at the same time. They wait for the API server, not
+    for the processor, so more of them only deepen its queue."""
+    resync_seconds: float = 300.0
+    """RESYNC_SECONDS: how often everything is listed again, to repair what a watch lost."""
+    liveness: str = "http://0.0.0.0:8080/healthz"
+    """LIVENESS: endpoint of the liveness probe; empty = none."""
+    log_level: str = "INFO"
+    """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment holds; raises BadSetting."""
+    return Settings(
+        agent_image=_required(environ, "AGENT_IMAGE"),
+        nats_url=_url(environ, "NATS_URL", ("nats://", "tls://")),
+        nats_creds=environ.get("NATS_CREDS", "").strip(),
+        cluster_id=environ.get("CLUSTER_ID", "").strip() or DEFAULT_CLUSTER_ID,
+        namespaces=_names(environ.get("NAMESPACES", "")),
+        workers=int(_number(environ, "WORKERS", 16, 1, 256)),
+        resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
+        liveness=_url(environ, "LIVENESS", ("http://",), Settings.liveness),
+        log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
+    )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise BadSetting(f"{name} must be set")
+    return value
+
+
+def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...], default: str = "") -> str:
+    value = environ.get(name, default).strip()
+    if value and not value.startswith(schemes):
+        raise BadSetting(f"{name} must begin with {' or '.join(schemes)}, not {value!r}")
+    return value
+
+
+def _number(
+    environ: Mapping[str, str], name: str, default: float, low: float, high: float
+) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        value = float(text) if text else float(default)
+    except ValueError:
+        raise BadSetting(f"{name} must be a number, not {text!r}") from None
+    if not low <= value <= high:
+        raise BadSetting(f"{name} must be between {low:g} and {high:g}, not {value:g}")
+    return value
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = environ.get(name, "").strip().upper() or choices[0]
+    if value not in choices:
+        raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(sorted({name.strip() for name in text.split(",") if name.strip()}))
