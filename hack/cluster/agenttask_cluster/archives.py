@@ -34,6 +34,8 @@ def write(image: str, layer: Path, config: dict[str, Any], archive: Path) -> Non
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": config,
+            # buildah counts layers here, too, when it builds on top.
+            "history": [{"created_by": "agenttask"}],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()

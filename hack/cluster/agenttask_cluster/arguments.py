@@ -1,5 +1,6 @@
 """Read a command line the way kind reads it, mistakes included. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,9 @@ from .errors import ClusterError
 VALUE, SWITCH = True, False
 GLOBAL = {"verbosity": VALUE, "quiet": SWITCH, "help": SWITCH, "loglevel": VALUE}
 SHORT = {"n": "name", "v": "verbosity", "q": "quiet", "h": "help", "A": "all-clusters"}
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = r"(\d+(?:\.\d+)?)(ms|[hms])"
 
 COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
     ("create", "cluster"): {
@@ -35,6 +39,8 @@ COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
 
 @dataclass(frozen=True)
 class Arguments:
+    """A command line taken apart."""
+
     command: tuple[str, ...]
     words: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +67,11 @@ def find_command(words: list[str]) -> tuple[str, ...]:
         if tuple(words[: len(command)]) == command:
             return command
     for command in COMMANDS:
-        if len(command) == 2 and command[0] in words and command[1] in words[words.index(command[0]) :]:
+        if (
+            len(command) == 2
+            and command[0] in words
+            and command[1] in words[words.index(command[0]) :]
+        ):
             return command
     return ()
 
@@ -76,7 +86,9 @@ def _unknown(words: list[str]) -> str:
 
 
 def _subcommands(verb: str) -> list[str]:
-    return [f"{verb} {command[1]}" for command in COMMANDS if command[0] == verb and len(command) > 1]
+    return [
+        f"{verb} {command[1]}" for command in COMMANDS if command[0] == verb and len(command) > 1
+    ]
 
 
 def _split(line: list[str], known: Mapping[str, bool]) -> tuple[list[str], dict[str, str]]:
@@ -113,20 +125,8 @@ def _read_flag(token: str, known: Mapping[str, bool]) -> tuple[str, str | None]:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in a duration as Go writes it: 5m, 90s, 1m30s, 500ms."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    seconds, number, unit = 0.0, "", ""
-    for letter in text + "\0":
-        if unit and not letter.isalpha():
-            if unit not in units or not number:
-                break
-            seconds, number, unit = seconds + float(number) * units[unit], "", ""
-        if letter.isdigit() or letter == ".":
-            number += letter
-        elif letter.isalpha():
-            unit += letter
-    if text == "0":
-        return 0.0
-    if not text or number or unit:
-        raise ClusterError(f'invalid argument "{text}" for "--wait" flag: time: invalid duration "{text}"')
-    return seconds
+    """Seconds in a duration as Go writes it: 5m, 90s, 1m30s, 500ms, 0."""
+    if text != "0" and not re.fullmatch(rf"({_DURATION})+", text):
+        message = f'invalid argument "{text}" for "--wait" flag'
+        raise ClusterError(f'{message}: time: invalid duration "{text}"')
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_DURATION, text))

@@ -17,7 +17,10 @@ from .processes import run
 FOLDER = Path(__file__).resolve().parents[2] / "base"
 SUITE = "bookworm"
 SOURCES = Path("/etc/apt")
-NEEDS = {"debootstrap": "debootstrap", "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
+NEEDS = {
+    "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
 CONFIG = {
     "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
     "Cmd": ["python3"],
@@ -25,7 +28,7 @@ CONFIG = {
 
 
 def hash_folder(folder: Path = FOLDER) -> str:
-    digest = hashlib.sha256(SUITE.encode())
+    digest = hashlib.sha256(f"{SUITE} 1".encode())
     for file in sorted(folder.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
@@ -75,7 +78,9 @@ def find_mirror(folder: Path) -> str:
             return address
     debian = [address for address, _ in found if address.rstrip("/").endswith("/debian")]
     if not debian:
-        raise ClusterError(f"no source of Debian packages in {folder}: set AGENTTASK_BASE=official or to an image")
+        raise ClusterError(
+            f"no source of Debian packages in {folder}: set AGENTTASK_BASE=official or to an image"
+        )
     return debian[0]
 
 
@@ -94,8 +99,13 @@ def parse_lines(text: str) -> Iterator[tuple[str, str]]:
 def parse_units(text: str) -> Iterator[tuple[str, str]]:
     """Addresses and suites of a .sources file: paragraphs of `Field: words`."""
     for paragraph in text.split("\n\n"):
-        lines = [line for line in paragraph.splitlines() if ":" in line and not line.startswith("#")]
-        fields = {name.strip().lower(): value.split() for name, _, value in (line.partition(":") for line in lines)}
+        lines = [
+            line for line in paragraph.splitlines() if ":" in line and not line.startswith("#")
+        ]
+        fields = {
+            name.strip().lower(): value.split()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         if "deb" not in fields.get("types", []) or fields.get("enabled") == ["no"]:
             continue
         for address in fields.get("uris", []):

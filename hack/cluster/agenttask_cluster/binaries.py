@@ -8,10 +8,10 @@ import fcntl
 import hashlib
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .errors import ClusterError
@@ -20,6 +20,7 @@ from .toolchain import ensure_go
 CACHE = Path.home() / ".cache" / "agenttask"
 MODULES = Path(__file__).resolve().parent.parent / "go"
 KUBERNETES_VERSION = "v1.37.2"
+BEAT_SECONDS = 20
 _STRIP = "-s -w"
 _STAMP = (
     f"{_STRIP} -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
@@ -30,6 +31,8 @@ _CONTAINERD_TAGS = "no_btrfs no_aufs no_zfs no_devmapper"
 
 @dataclass(frozen=True)
 class Program:
+    """A program and all that decides its content besides the module."""
+
     name: str
     module: str
     package: str
@@ -47,7 +50,9 @@ def _kubernetes(name: str) -> Program:
 
 
 def _containerd(name: str) -> Program:
-    return Program(name, "containerd", f"github.com/containerd/containerd/v2/cmd/{name}", tags=_CONTAINERD_TAGS)
+    return Program(
+        name, "containerd", f"github.com/containerd/containerd/v2/cmd/{name}", tags=_CONTAINERD_TAGS
+    )
 
 
 PROGRAMS = {
@@ -92,18 +97,19 @@ def build_environment(go: str, cache: Path = CACHE) -> dict[str, str]:
     }
 
 
-def ensure_binaries(names: Iterable[str], report: Callable[[str], None], cache: Path = CACHE) -> dict[str, Path]:
+def ensure_binaries(
+    names: Iterable[str], report: Callable[[str], None], cache: Path = CACHE
+) -> dict[str, Path]:
     """Build what is missing, one program after the other, and return where all are."""
     paths = {name: find_binary(name, cache) for name in names}
     if all(path.exists() for path in paths.values()):
         return paths
     with locked(cache / "build.lock"):
         missing = [name for name, path in paths.items() if not path.exists()]
-        started = time.monotonic()
         for position, name in enumerate(missing, 1):
-            elapsed = int(time.monotonic() - started)
-            report(f"Building {name} from source, once ({position}/{len(missing)}, {elapsed} s so far)")
-            _build(PROGRAMS[name], paths[name], cache)
+            words = f"Building {name} from source, once ({position}/{len(missing)})"
+            report(words)
+            _build(PROGRAMS[name], paths[name], cache, partial(report, words))
     return paths
 
 
@@ -111,22 +117,37 @@ def ensure_binaries(names: Iterable[str], report: Callable[[str], None], cache: 
 def locked(file: Path) -> Iterator[None]:
     """Hold an advisory lock; it ends with the process, however that ends."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
+    with file.open("w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-def _build(program: Program, target: Path, cache: Path) -> None:
+def _build(program: Program, target: Path, cache: Path, beat: Callable[[], None]) -> None:
     go = ensure_go(cache)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(".unfinished")
-    result = subprocess.run(
+    child = subprocess.Popen(
         [go, "build", *program.flags, "-o", str(unfinished), program.package],
         cwd=MODULES / program.module,
         env=build_environment(go, cache),
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    if result.returncode != 0:
-        raise ClusterError(f"building {program.name} failed: {result.stderr.strip()[-2000:]}")
+    errors = _wait(child, beat)
+    if child.returncode != 0:
+        raise ClusterError(f"building {program.name} failed: {errors.strip()[-2000:]}")
     unfinished.rename(target)
+
+
+def _wait(child: "subprocess.Popen[str]", beat: Callable[[], None]) -> str:
+    """Wait to the end, with a sign of life from time to time; an interrupt ends the child, too."""
+    try:
+        while True:
+            try:
+                return child.communicate(timeout=BEAT_SECONDS)[1]
+            except subprocess.TimeoutExpired:
+                beat()
+    finally:
+        child.kill()
+        child.wait()

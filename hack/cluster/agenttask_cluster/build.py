@@ -27,6 +27,8 @@ STORE = ["--root", str(CACHE / "containers"), "--runroot", str(CACHE / "containe
 
 @dataclass(frozen=True)
 class Builder:
+    """The tool that builds, with the options that every call of it needs."""
+
     command: tuple[str, ...]
 
     @property
@@ -47,7 +49,7 @@ def main(line: list[str]) -> int:
                 archive(builder, given.image, given.file)
             else:
                 print(build(builder, given, progress))
-    except ClusterError as error:
+    except (ClusterError, OSError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -63,10 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     order.add_argument("--file", type=Path, required=True, help="the Dockerfile")
     order.add_argument("--target", help="a stage of the Dockerfile")
     order.add_argument("--tag", help="default: localhost/agenttask/NAME:dev")
-    order.add_argument("--base", help="official, debootstrap or an image; default: $AGENTTASK_BASE or what works")
+    order.add_argument(
+        "--base", help="official, debootstrap or an image; default: $AGENTTASK_BASE or what works"
+    )
     order.add_argument("--context", type=Path, default=Path(), help="default: the current folder")
     order.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
-    order = orders.add_parser("archive", help="write an image to a file for `kind load image-archive`")
+    order = orders.add_parser(
+        "archive", help="write an image to a file for `kind load image-archive`"
+    )
     order.add_argument("image")
     order.add_argument("file", type=Path)
     return parser
@@ -119,7 +125,9 @@ def can_pull(builder: Builder) -> bool:
     """Whether the registry answers soon; without docker or podman it is not even asked."""
     if builder.is_buildah:
         return False
-    return is_answering(*inspect(builder, OFFICIAL)) or is_answering(*builder.command, "pull", OFFICIAL)
+    return is_answering(*inspect(builder, OFFICIAL)) or is_answering(
+        *builder.command, "pull", OFFICIAL
+    )
 
 
 def inspect(builder: Builder, image: str) -> list[str]:
@@ -137,7 +145,10 @@ def find_mounts(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     mounts = {}
     if Path(env.get("SSL_CERT_FILE", "")).is_file():
         mounts[env["SSL_CERT_FILE"]] = "/etc/ssl/certs/ca-certificates.crt"
-    settings = {key: env.get(f"PIP_{key.upper().replace('-', '_')}") for key in ("index-url", "extra-index-url")}
+    settings = {
+        key: env.get(f"PIP_{key.upper().replace('-', '_')}")
+        for key in ("index-url", "extra-index-url")
+    }
     lines = [f"{key} = {value}" for key, value in settings.items() if value]
     if lines:
         file = folder / "pip.conf"
@@ -146,15 +157,21 @@ def find_mounts(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     return mounts
 
 
-def build_options(builder: Builder, image: str, mounts: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
-    """docker takes no mounts for a build; buildah needs no kernel rights with chroot."""
+def build_options(
+    builder: Builder, image: str, mounts: Mapping[str, str], env: Mapping[str, str]
+) -> list[str]:
+    """Docker takes no mounts for a build; buildah needs no kernel rights with chroot."""
     kinds = {"docker": ["build"], "podman": ["build", "--layers"]}
     words = kinds.get(builder.name, ["bud", "--isolation", "chroot", "--layers"])
     if image.startswith("localhost/") and builder.name != "docker":
         words.append("--pull-never" if builder.is_buildah else "--pull=never")
     if builder.name != "docker":
-        words += [part for source, target in mounts.items() for part in ("-v", f"{source}:{target}:ro")]
-    words += [part for name in PROXIES if env.get(name) for part in ("--build-arg", f"{name}={env[name]}")]
+        words += [
+            part for source, target in mounts.items() for part in ("-v", f"{source}:{target}:ro")
+        ]
+    words += [
+        part for name in PROXIES if env.get(name) for part in ("--build-arg", f"{name}={env[name]}")
+    ]
     return [*builder.command, *words, "--build-arg", f"BASE_IMAGE={image}"]
 
 
@@ -171,4 +188,4 @@ def _run(command: list[str]) -> None:
     """Builders speak on both streams; ours for answers stays clean."""
     result = subprocess.run(command, stdout=sys.stderr.fileno())
     if result.returncode != 0:
-        raise ClusterError(f"{' '.join(command[:2])} ended with status {result.returncode}")
+        raise ClusterError(f"{command[0]} ended with status {result.returncode}")

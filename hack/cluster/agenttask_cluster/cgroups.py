@@ -22,7 +22,7 @@ def parse_hierarchies(mounts: str) -> list[Path]:
 
 
 def find_hierarchies() -> list[Path]:
-    hierarchies = parse_hierarchies(MOUNTS.read_text())
+    hierarchies = parse_hierarchies(MOUNTS.read_text(encoding="utf-8"))
     if not hierarchies:
         raise ClusterError("no cgroup hierarchy is mounted under /sys/fs/cgroup")
     return hierarchies
@@ -49,14 +49,14 @@ def create(name: str) -> Path:
 
 
 def read_pids(members: Path) -> list[int]:
-    return [int(pid) for pid in members.read_text().split()]
+    return [int(pid) for pid in members.read_text(encoding="utf-8").split()]
 
 
 def find_first_process(name: str) -> int | None:
     """The process with pid 1 inside the cluster's pid namespace, by its pid out here."""
     for pid in _pids(name, find_hierarchies()):
         try:
-            status = Path(f"/proc/{pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
         except OSError:
             continue
         if is_first_process(status):
@@ -65,7 +65,7 @@ def find_first_process(name: str) -> int | None:
 
 
 def is_first_process(status: str) -> bool:
-    """Whether a text like /proc/<pid>/status is of the node's; those of pods lie one level deeper."""
+    """Whether a text like /proc/<pid>/status is of the node's; those of pods lie deeper."""
     lines = [line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")]
     return any(len(pids) == 2 and pids[1] == "1" for pids in lines)
 
@@ -76,7 +76,9 @@ def remove(name: str, timeout: float = 20) -> None:
     deadline = time.monotonic() + timeout
     while not _try_remove(name, hierarchies):
         if time.monotonic() > deadline:
-            raise ClusterError(f"processes in cgroup {name!r} do not end: {list(_pids(name, hierarchies))}")
+            raise ClusterError(
+                f"processes in cgroup {name!r} do not end: {list(_pids(name, hierarchies))}"
+            )
         time.sleep(0.05)
 
 
@@ -117,7 +119,7 @@ def _kill_member(pid: int, name: str) -> None:
     except OSError:
         return
     try:
-        if is_member(Path(f"/proc/{pid}/cgroup").read_text(), name):
+        if is_member(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"), name):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
     except (ProcessLookupError, FileNotFoundError):
         return

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,10 +37,12 @@ $AGENTTASK_CLUSTER_UPSTREAM_DNS: where the cluster's DNS asks for names outside.
 
 
 def main(line: list[str]) -> int:
+    # Ended from outside, a half made cluster is still taken down on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         given = arguments.parse(line)
         HANDLERS[given.command](given, Progress(quiet=given.has("quiet")))
-    except ClusterError as error:
+    except (ClusterError, OSError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -57,18 +61,30 @@ def kubeconfig_of(given: Arguments) -> Path:
 
 def create_cluster(given: Arguments, progress: Progress) -> None:
     wait = arguments.parse_duration(given.flags.get("wait", "0s"))
-    config = settings.read(Path(given.flags["config"])) if "config" in given.flags else settings.Settings()
+    config = _read_settings(given, progress)
     name = check_name(given.flags.get("name") or config.name or name_of(given))
     progress.say(f'Creating cluster "{name}" ...')
     with progress:
-        place = up.create(name, config.flags, wait, progress.step)
+        place = up.create(name, config, wait, given.has("retain"), progress.step)
     _write_context(place, kubeconfig_of(given))
     progress.say(f'Set kubectl context to "{place.context}"')
+    progress.say(
+        f"You can now use your cluster with:\n\nkubectl cluster-info --context {place.context}"
+    )
+
+
+def _read_settings(given: Arguments, progress: Progress) -> settings.Settings:
+    if "config" not in given.flags:
+        return settings.Settings()
+    with progress:
+        kubectl = binaries.ensure_binaries(["kubectl"], progress.step)["kubectl"]
+    return settings.read(Path(given.flags["config"]), kubectl)
 
 
 def _write_context(place: Layout, target: Path) -> None:
     kubectl = binaries.ensure_binaries(["kubectl"], print)["kubectl"]
-    merge_context(kubectl, place.kubeconfig, target)
+    with binaries.locked(binaries.CACHE / "kubeconfig.lock"):
+        merge_context(kubectl, place.kubeconfig, target)
 
 
 def delete_cluster(given: Arguments, progress: Progress) -> None:
@@ -76,12 +92,15 @@ def delete_cluster(given: Arguments, progress: Progress) -> None:
 
 
 def delete_clusters(given: Arguments, progress: Progress) -> None:
-    names = list(records.read_all()) if given.has("all") else [check_name(name) for name in given.words]
+    names = (
+        list(records.read_all()) if given.has("all") else [check_name(name) for name in given.words]
+    )
     if not names and not given.has("all"):
         raise ClusterError("no cluster names provided")
     for name in names:
         _delete(name, kubeconfig_of(given), progress)
-    progress.say(f"Deleted clusters: {names}")
+    quoted = " ".join(f'"{name}"' for name in names)
+    progress.say(f"Deleted clusters: [{quoted}]")
 
 
 def _delete(name: str, kubeconfig: Path, progress: Progress) -> None:
@@ -89,10 +108,11 @@ def _delete(name: str, kubeconfig: Path, progress: Progress) -> None:
     down.delete(name)
     kubectl = binaries.find_binary("kubectl")
     if kubectl.exists():
-        remove_context(kubectl, kubeconfig, Layout(name, 0).context)
+        with binaries.locked(binaries.CACHE / "kubeconfig.lock"):
+            remove_context(kubectl, kubeconfig, Layout(name, 0).context)
 
 
-def get_clusters(given: Arguments, progress: Progress) -> None:
+def get_clusters(_given: Arguments, progress: Progress) -> None:
     names = records.live_names()
     if not names:
         progress.say("No kind clusters found.")
@@ -119,7 +139,7 @@ def _require_control_plane(name: str) -> Layout:
     return place
 
 
-def get_kubeconfig(given: Arguments, progress: Progress) -> None:
+def get_kubeconfig(given: Arguments, _progress: Progress) -> None:
     print(_require_control_plane(name_of(given)).kubeconfig.read_text(), end="")
 
 
@@ -131,18 +151,14 @@ def export_kubeconfig(given: Arguments, progress: Progress) -> None:
 
 def export_logs(given: Arguments, progress: Progress) -> None:
     place = records.require_layout(name_of(given))
-    target = Path(given.words[0]) if given.words else _new_folder()
+    target = Path(given.words[0]) if given.words else Path(tempfile.mkdtemp(prefix="kind-logs-"))
     progress.say(f'Exporting logs for cluster "{place.name}" to:')
     folder = target / place.node
     shutil.copytree(place.logs, folder, dirs_exist_ok=True)
-    shutil.copytree(place.pod_logs, folder / "pods", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    shutil.copytree(
+        place.pod_logs, folder / "pods", dirs_exist_ok=True, ignore_dangling_symlinks=True
+    )
     print(target)
-
-
-def _new_folder() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="kind-logs-"))
 
 
 def load_docker_image(given: Arguments, progress: Progress) -> None:
@@ -152,7 +168,7 @@ def load_docker_image(given: Arguments, progress: Progress) -> None:
     images.load(place, binaries.find_binary("ctr"), list(given.words), binaries.CACHE, progress.say)
 
 
-def load_image_archive(given: Arguments, progress: Progress) -> None:
+def load_image_archive(given: Arguments, _progress: Progress) -> None:
     if not given.words:
         raise ClusterError("a list of image archives is required")
     place = records.require_layout(name_of(given))
@@ -163,18 +179,20 @@ def load_image_archive(given: Arguments, progress: Progress) -> None:
 def binary(given: Arguments, progress: Progress) -> None:
     for name in given.words:
         if name not in binaries.PROGRAMS:
-            raise ClusterError(f"unknown program {name!r}, known are {', '.join(binaries.PROGRAMS)}")
+            raise ClusterError(
+                f"unknown program {name!r}, known are {', '.join(binaries.PROGRAMS)}"
+            )
     with progress:
         paths = binaries.ensure_binaries(given.words, progress.step)
     for path in paths.values():
         print(path)
 
 
-def version(given: Arguments, progress: Progress) -> None:
+def version(_given: Arguments, _progress: Progress) -> None:
     print(f"kind (agenttask) kubernetes {binaries.KUBERNETES_VERSION}")
 
 
-def usage(given: Arguments, progress: Progress) -> None:
+def usage(_given: Arguments, _progress: Progress) -> None:
     print(USAGE, end="")
 
 

@@ -1,12 +1,9 @@
-"""Command lines of Kubernetes' own programs. Stock settings, unless one machine demands otherwise."""
+"""Command lines of the daemons: stock settings, unless one machine demands otherwise."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from .layout import Layout
-
-Extra = Mapping[str, Mapping[str, str]]
-"""More flags by program, from a file given to `create --config`."""
 
 
 def command(binary: Path, flags: Mapping[str, str], extra: Mapping[str, str]) -> list[str]:

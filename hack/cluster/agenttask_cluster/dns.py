@@ -9,8 +9,16 @@ IMAGE = "localhost/agenttask-cluster/coredns:1"
 _LABELS = {"k8s-app": "kube-dns"}
 _META = {"name": "coredns", "namespace": "kube-system"}
 _RULES = [
-    {"apiGroups": [""], "resources": ["services", "pods", "namespaces", "nodes"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+    {
+        "apiGroups": [""],
+        "resources": ["services", "pods", "namespaces", "nodes"],
+        "verbs": ["list", "watch"],
+    },
+    {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": ["list", "watch"],
+    },
 ]
 
 
@@ -34,12 +42,21 @@ def render_corefile(upstream: str | None) -> str:
 
 
 def render(layout: Layout, upstream: str | None) -> str:
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:coredns"}
+    role = {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "system:coredns",
+    }
     subject = {"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}
     rbac = "rbac.authorization.k8s.io/v1"
     items: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _META},
-        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "system:coredns"}, "rules": _RULES},
+        {
+            "apiVersion": rbac,
+            "kind": "ClusterRole",
+            "metadata": {"name": "system:coredns"},
+            "rules": _RULES,
+        },
         {
             "apiVersion": rbac,
             "kind": "ClusterRoleBinding",
@@ -47,7 +64,12 @@ def render(layout: Layout, upstream: str | None) -> str:
             "roleRef": role,
             "subjects": [subject],
         },
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _META, "data": {"Corefile": render_corefile(upstream)}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _META,
+            "data": {"Corefile": render_corefile(upstream)},
+        },
         _service(layout),
         _deployment(),
     ]
@@ -99,7 +121,10 @@ def _pod() -> dict[str, Any]:
                 "resources": {"requests": {"cpu": "10m", "memory": "30Mi"}},
                 "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
-                "livenessProbe": {"httpGet": {"path": "/health", "port": 8080}, "initialDelaySeconds": 30},
+                "livenessProbe": {
+                    "httpGet": {"path": "/health", "port": 8080},
+                    "initialDelaySeconds": 30,
+                },
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,

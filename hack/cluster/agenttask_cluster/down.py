@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 
-from . import cgroups, node, records
+from . import cgroups, network, records
 from .binaries import locked
 from .errors import ClusterError
 from .layout import STATE, Layout
@@ -26,7 +26,7 @@ def remove(name: str) -> None:
     place = Layout(name, record.number if record else 0)
     _stop(place, record.node if record else None)
     cgroups.remove(place.cgroup)
-    node.disconnect(place)
+    network.disconnect(place)
     _remove_files(place)
 
 

@@ -5,6 +5,7 @@ Written as JSON where the reader takes YAML: JSON is YAML, and Python writes it.
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .layout import Layout
@@ -13,17 +14,24 @@ PAUSE_IMAGE = "localhost/agenttask-cluster/pause:1"
 KUBECONFIG_USERS = ("admin", "controller-manager", "scheduler", "proxy", "kubelet")
 
 AUDIT_POLICY = json.dumps(
-    {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
+    {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    }
 )
 
 
-def render_all(layout: Layout) -> dict[str, str]:
+def render_all(layout: Layout, kubelet: Mapping[str, Any]) -> dict[str, str]:
     """All files of the config folder, by name."""
-    kubeconfigs = {f"{user}.kubeconfig": render_kubeconfig(layout, user) for user in KUBECONFIG_USERS}
+    kubeconfigs = {
+        f"{user}.kubeconfig": render_kubeconfig(layout, user) for user in KUBECONFIG_USERS
+    }
     return kubeconfigs | {
         "audit.yaml": AUDIT_POLICY,
         "containerd.toml": render_containerd(layout),
-        "kubelet.yaml": render_kubelet(layout),
+        "kubelet.yaml": render_kubelet(layout, kubelet),
         "10-pods.conflist": render_cni(layout),
         "resolv.conf": f"nameserver {layout.dns_service}\n",
     }
@@ -53,8 +61,8 @@ def _encode(layout: Layout, file: str) -> str:
     return base64.b64encode((layout.pki / file).read_bytes()).decode()
 
 
-def render_kubelet(layout: Layout) -> str:
-    """Stock behaviour, but for a version 1 cgroup host, images that are only here, and a full disk."""
+def render_kubelet(layout: Layout, more: Mapping[str, Any]) -> str:
+    """Stock behaviour, but for a version 1 cgroup host, images only here, and a full disk."""
     content: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -71,7 +79,11 @@ def render_kubelet(layout: Layout) -> str:
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{layout.socket}",
         "enforceNodeAllocatable": [],
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+        },
         "failCgroupV1": False,
         "failSwapOn": False,
         "imageGCHighThresholdPercent": 100,
@@ -82,7 +94,7 @@ def render_kubelet(layout: Layout) -> str:
         "tlsCertFile": str(layout.pki / "kubelet.crt"),
         "tlsPrivateKeyFile": str(layout.pki / "kubelet.key"),
     }
-    return json.dumps(content, indent=2) + "\n"
+    return json.dumps(content | dict(more), indent=2) + "\n"
 
 
 def render_cni(layout: Layout) -> str:

@@ -10,16 +10,23 @@ from .errors import ClusterError
 from .layout import Layout
 from .processes import run, succeeds
 
+
 def import_archive(layout: Layout, ctr: Path, archive: Path) -> None:
     """Hand an archive, docker's or OCI's, to the cluster's containerd."""
     if not archive.is_file():
         raise ClusterError(f"no such image archive: {str(archive)!r}")
-    run(str(ctr), "-a", str(layout.socket), "-n", "k8s.io", "images", "import", str(archive))
+    _containerd(layout, ctr, "import", str(archive))
 
 
 def stores(cache: Path) -> list[list[str]]:
     """Commands of the image stores on this machine, ours last."""
-    own = ["buildah", "--root", str(cache / "containers"), "--runroot", str(cache / "containers-run")]
+    own = [
+        "buildah",
+        "--root",
+        str(cache / "containers"),
+        "--runroot",
+        str(cache / "containers-run"),
+    ]
     known = [["docker"], ["podman"], ["buildah"], own]
     return [store for store in known if shutil.which(store[0])]
 
@@ -32,15 +39,44 @@ def find_store(image: str, cache: Path) -> list[str]:
     raise ClusterError(f'image: "{image}" not present locally')
 
 
-def load(layout: Layout, ctr: Path, images: list[str], cache: Path, report: Callable[[str], None]) -> None:
+def load(
+    layout: Layout, ctr: Path, images: list[str], cache: Path, report: Callable[[str], None]
+) -> None:
+    """Bring images into the cluster; those that are there already cost nothing."""
     found = [(image, find_store(image, cache)) for image in images]
-    with tempfile.TemporaryDirectory(prefix="agenttask-images-") as folder:
-        for image, store in found:
-            report(f'Image: "{image}" from {store[0]}, loading onto node "{layout.node}"...')
+    for image, store in found:
+        number = read_number(store, image)
+        subject, place = f'Image: "{image}" with ID "{number}"', f'on node "{layout.node}"'
+        loaded = _containerd(layout, ctr, "list")
+        if is_loaded(loaded, image, number):
+            report(f"{subject} already present {place}")
+            continue
+        report(f"{subject} not yet present {place}, loading...")
+        with tempfile.TemporaryDirectory(prefix="agenttask-images-") as folder:
             archive = Path(folder) / "image.tar"
-            archive.unlink(missing_ok=True)
             save(store, image, archive)
             import_archive(layout, ctr, archive)
+
+
+def _containerd(layout: Layout, ctr: Path, *arguments: str) -> str:
+    return run(str(ctr), "-a", str(layout.socket), "-n", "k8s.io", "images", *arguments)
+
+
+def read_number(store: list[str], image: str) -> str:
+    """The image's ID, sha256:..., which is the digest of its configuration."""
+    if store[0] == "buildah":
+        words = ["inspect", "--type", "image", "--format", "{{.FromImageID}}"]
+    else:
+        words = ["image", "inspect", "--format", "{{.Id}}"]
+    return f"sha256:{run(*store, *words, image).strip().removeprefix('sha256:')}"
+
+
+def is_loaded(listing: str, image: str, number: str) -> bool:
+    """Whether containerd has this very image by this name, from what `ctr images list` prints."""
+    rows = (line.split() for line in listing.splitlines()[1:])
+    targets = {row[0]: row[2] for row in rows if len(row) > 2}
+    names = (image, f"docker.io/library/{image}", f"docker.io/{image}")
+    return number in targets and any(targets.get(name) == targets[number] for name in names)
 
 
 def save(store: list[str], image: str, archive: Path) -> None:

@@ -8,20 +8,26 @@ from .processes import run
 
 
 class Kubectl:
+    """kubectl with one kubeconfig file."""
+
     def __init__(self, binary: Path, kubeconfig: Path) -> None:
         self.command = [str(binary), "--kubeconfig", str(kubeconfig)]
 
-    def run(self, *arguments: str, input: str | None = None) -> str:
-        return run(*self.command, *arguments, input=input)
+    def run(self, *arguments: str, text: str | None = None) -> str:
+        return run(*self.command, *arguments, text=text)
 
     def apply(self, manifest: str) -> None:
-        self.run("apply", "--server-side", "-f", "-", input=manifest)
+        self.run("apply", "--server-side", "-f", "-", text=manifest)
 
     def is_api_ready(self) -> bool:
         return self._answer("get", "--raw", "/readyz") == "ok"
 
     def has_node(self, node: str) -> bool:
         return self._answer("get", "node", node, "-o", "name") != ""
+
+    def takes_pods(self) -> bool:
+        """Whether a pod without an account of its own is admitted in the default namespace."""
+        return self._answer("get", "serviceaccount", "default", "-o", "name") != ""
 
     def is_node_ready(self, node: str) -> bool:
         path = '{.status.conditions[?(@.type=="Ready")].status}'
@@ -52,7 +58,7 @@ def merge_context(kubectl: Path, source: Path, target: Path) -> None:
 
 def remove_context(kubectl: Path, target: Path, name: str) -> None:
     """Take the context out again; other people's entries stay."""
-    if not target.exists() or name not in target.read_text():
+    if not target.exists() or name not in target.read_text(encoding="utf-8"):
         return
     command = [str(kubectl), "--kubeconfig", str(target), "config"]
     try:

@@ -21,11 +21,13 @@ NUMBERS = range(0, 100)
 FIRST_API_PORT = 17443
 """Below the ephemeral ports, so that no client of this machine takes it by chance."""
 
-NAME = re.compile(r"[a-z0-9.-]{1,50}")
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,49}")
 
 
 @dataclass(frozen=True)
 class Layout:
+    """A cluster's name and number, and what follows from them."""
+
     name: str
     number: int
     state: Path = STATE
@@ -129,7 +131,7 @@ class Layout:
 
 
 def check_name(name: str) -> str:
-    if not NAME.fullmatch(name) or name in {".", ".."}:
+    if not NAME.fullmatch(name):
         raise ClusterError(
             f"{name!r} is not a valid cluster name, cluster names must match `^[a-z0-9.-]+$`"
             " and have at most 50 characters"
@@ -144,7 +146,10 @@ def preferred_numbers(name: str) -> list[int]:
 
 
 def choose_layout(
-    name: str, used_numbers: Iterable[int], used_networks: Iterable[IPv4Network], state: Path = STATE
+    name: str,
+    used_numbers: Iterable[int],
+    used_networks: Iterable[IPv4Network],
+    state: Path = STATE,
 ) -> Layout:
     """The first layout for this name that meets neither a cluster nor a route."""
     taken, networks = set(used_numbers), list(used_networks)

@@ -27,7 +27,9 @@ def find_missing(needs: Mapping[str, str], exists: Callable[[str], bool]) -> lis
 
 def is_present(need: str) -> bool:
     path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-    return Path(need).exists() if need.startswith("/") else shutil.which(need, path=path) is not None
+    return (
+        Path(need).exists() if need.startswith("/") else shutil.which(need, path=path) is not None
+    )
 
 
 def ensure(needs: Mapping[str, str], report: Callable[[str], None]) -> None:
@@ -35,7 +37,9 @@ def ensure(needs: Mapping[str, str], report: Callable[[str], None]) -> None:
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ClusterError(f"these Debian packages are missing, please install them: {' '.join(missing)}")
+        raise ClusterError(
+            f"these Debian packages are missing, please install them: {' '.join(missing)}"
+        )
     report(f"Installing {' '.join(missing)}")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "-qq", "update", env=env)

@@ -12,6 +12,8 @@ _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 @dataclass(frozen=True)
 class Certificate:
+    """What a certificate says."""
+
     name: str
     subject: str
     names: tuple[str, ...] = ()
@@ -24,11 +26,13 @@ class Certificate:
 
 
 def certificates(layout: Layout) -> list[Certificate]:
-    service = "kubernetes.default.svc.cluster.local".split(".")
+    service = ["kubernetes", "default", "svc", "cluster", "local"]
     dns = ["DNS:localhost", *(f"DNS:{'.'.join(service[:count])}" for count in (1, 2, 3, 5))]
     addresses = ("127.0.0.1", layout.api_service, layout.node_address)
     return [
-        Certificate("apiserver", "/CN=kube-apiserver", (*dns, *(f"IP:{address}" for address in addresses))),
+        Certificate(
+            "apiserver", "/CN=kube-apiserver", (*dns, *(f"IP:{address}" for address in addresses))
+        ),
         Certificate("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"),
         Certificate("admin", "/O=system:masters/CN=kubernetes-admin"),
         Certificate("controller-manager", "/CN=system:kube-controller-manager"),
@@ -67,7 +71,20 @@ def _write_account_key(folder: Path) -> None:
 def _sign(folder: Path, certificate: Certificate) -> None:
     stem = folder / certificate.name
     key, csr, ext = f"{stem}.key", f"{stem}.csr", f"{stem}.ext"
-    Path(ext).write_text(certificate.extensions)
+    Path(ext).write_text(certificate.extensions, encoding="utf-8")
     run("openssl", "req", *_NEW_KEY, "-subj", certificate.subject, "-keyout", key, "-out", csr)
     authority = ("-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial")
-    run("openssl", "x509", "-req", "-in", csr, *authority, "-days", DAYS, "-extfile", ext, "-out", f"{stem}.crt")
+    run(
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        csr,
+        *authority,
+        "-days",
+        DAYS,
+        "-extfile",
+        ext,
+        "-out",
+        f"{stem}.crt",
+    )

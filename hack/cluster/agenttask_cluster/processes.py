@@ -15,19 +15,21 @@ from .errors import ClusterError
 
 @dataclass(frozen=True)
 class Process:
+    """A process that keeps its identity when its pid is given to another."""
+
     pid: int
     started: int
     boot: str
 
 
 def read_boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def identify(pid: int) -> Process | None:
     """The running process with this pid; none when it is gone or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command's name stands in parentheses and may hold anything.
@@ -64,15 +66,17 @@ def kill(process: Process, number: signal.Signals = signal.SIGKILL) -> bool:
         os.close(handle)
 
 
-def run(*command: str, input: str | None = None, env: dict[str, str] | None = None) -> str:
+def run(*command: str, text: str | None = None, env: dict[str, str] | None = None) -> str:
     """Run a command to its end and return its output; its failure is an error with its words."""
     try:
-        result = subprocess.run(command, input=input, env=env, capture_output=True, text=True)
+        result = subprocess.run(command, input=text, env=env, capture_output=True, text=True)
     except FileNotFoundError:
         raise ClusterError(f"{command[0]}: command not found") from None
     if result.returncode != 0:
         words = (result.stderr or result.stdout).strip()
-        raise ClusterError(f"command {' '.join(command)!r} failed with {result.returncode}: {words}")
+        raise ClusterError(
+            f"command {' '.join(command)!r} failed with {result.returncode}: {words}"
+        )
     return result.stdout
 
 

@@ -20,6 +20,10 @@ class Progress:
             print(words, file=self.stream, flush=True)
 
     def step(self, words: str) -> None:
+        """Begin a step; the same words again say that it still goes on."""
+        if words == self.current:
+            self.say(f" • {words}  ... {time.monotonic() - self.began:.0f} s")
+            return
         self.finish("✓")
         self.current, self.began = words, time.monotonic()
         self.say(f" • {words}  ...")
@@ -33,6 +37,9 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.finish("✓" if error is None else "✗")

