@@ -55,6 +55,7 @@ class Digest(OpenAPIModel):
 
 def write_digest(digest: Digest) -> str:
     """Return the digest as text of at most 1 KiB; a long message is cut, visibly."""
+    digest = digest.model_copy(update={"message": _encodable(digest.message)})
     text = _sealed(digest)
     while len(text.encode()) > MAX_DIGEST_BYTES:
         surplus = len(text.encode()) - MAX_DIGEST_BYTES
@@ -85,5 +86,11 @@ def _sealed(digest: Digest) -> str:
 
 
 def _checksum(body: object) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return f"{zlib.crc32(canonical.encode('utf-8', 'surrogatepass')):08x}"
+    """Raise UnicodeEncodeError for text that no later writer could encode either."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"{zlib.crc32(canonical.encode()):08x}"
+
+
+def _encodable(message: str) -> str:
+    """Escape the lone surrogates that stand for the odd bytes of a file name."""
+    return message.encode(errors="backslashreplace").decode()

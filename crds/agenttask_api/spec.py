@@ -26,8 +26,8 @@ def _quantity_text(value: object) -> object:
 
 Quantity = Annotated[
     str,
-    BeforeValidator(_quantity_text),
     Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32),
+    BeforeValidator(_quantity_text),
 ]
 
 DEFAULT_PROTECT = (

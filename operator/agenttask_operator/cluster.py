@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
 from agenttask_operator.errors import (
     ClusterError,
     Conflict,
@@ -109,7 +109,7 @@ class Cluster:
     async def pages(
         self, kind: Kind, namespace: str = "", selector: str = ""
     ) -> AsyncIterator[Page]:
-        """Yield all objects of a kind, some hundreds at a time; raises Gone when it took too long."""
+        """Yield all objects of a kind in pages; raises Gone when reading them took too long."""
         token = ""
         while True:
             query = {"limit": str(PAGE_SIZE), "labelSelector": selector or kind.selector}
@@ -135,10 +135,10 @@ class Cluster:
             "timeoutSeconds": str(WATCH_SECONDS),
             "labelSelector": kind.selector,
         }
-        timeout = aiohttp.ClientTimeout(
+        limits = aiohttp.ClientTimeout(
             total=WATCH_SECONDS + 30, sock_read=SILENCE_SECONDS, sock_connect=REQUEST_SECONDS
         )
-        response = await self._request("GET", kind.path(namespace), query, None, timeout)
+        response = await self._request("GET", kind.path(namespace), query, None, limits)
         try:
             async for line in _lines(response):
                 yield _change(line)
@@ -179,10 +179,14 @@ class Cluster:
             return
 
     async def _send(
-        self, method: str, path: str, query: dict[str, str] | None = None, body: Object | None = None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
     ) -> Object:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        response = await self._request(method, path, query, body, timeout)
+        limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        response = await self._request(method, path, query, body, limits)
         try:
             reply = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -195,13 +199,13 @@ class Cluster:
         path: str,
         query: dict[str, str] | None,
         body: Object | None,
-        timeout: aiohttp.ClientTimeout,
+        limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         headers = await self._headers(method)
         url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
         try:
             reply = await self._client.call_api(
-                method, url.rstrip("?"), headers, body, _request_timeout=timeout
+                method, url.rstrip("?"), headers, body, _request_timeout=limits
             )
             response: aiohttp.ClientResponse = reply.response
             if response.status >= 400:

@@ -2,21 +2,118 @@
 
 As client-go's: a key added while it is being worked on is due again afterwards, so
 no change is lost and none is handled twice at the same time. Failures come back
-later and later, with jitter, so that a broken object costs nothing.
+later and later, with jitter, so that a broken object costs next to nothing.
 """
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
+
+from agenttask_operator.observed import Key
 
 BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_LAST_SECONDS = 300.0
 
-Schedule = Callable[[float, Callable[[], None]], asyncio.TimerHandle | None]
+
+class Timer(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None:
+        """Call it off."""
 
 
-class WorkQueue[K]:
-    """Keys that are due, or will be."""
+Schedule = Callable[[float, Callable[[], None]], Timer]
+"""Call a function after so many seconds, as `loop.call_later` does."""
 
 
+def _call_later(seconds: float, function: Callable[[], None]) -> Timer:
+    return asyncio.get_running_loop().call_later(seconds, function)
+
+
+class WorkQueue:
+    """Keys that are due now, and keys that will be."""
+
+    def __init__(
+        self,
+        schedule: Schedule = _call_later,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._schedule = schedule
+        self._clock = clock
+        self._jitter = jitter
+        self._ready: deque[Key] = deque()
+        self._dirty: set[Key] = set()
+        self._processing: set[Key] = set()
+        self._later: dict[Key, tuple[float, Timer]] = {}
+        self._failures: dict[Key, int] = {}
+        self._wakeup = asyncio.Semaphore(0)
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: Key) -> None:
+        """Make the key due now; once is enough however often it is added."""
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._push(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Make the key due in so many seconds, or sooner if it was to be sooner."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        due = self._clock() + seconds
+        planned = self._later.get(key)
+        if planned and planned[0] <= due:
+            return
+        if planned:
+            planned[1].cancel()
+        self._later[key] = (due, self._schedule(seconds, lambda: self._arrive(key)))
+
+    def add_failed(self, key: Key, at_least: float = 0.0) -> float:
+        """Make the key due after its next backoff; return the seconds until then."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        ceiling: float = min(BACKOFF_FIRST_SECONDS * 2 ** min(failures, 20), BACKOFF_LAST_SECONDS)
+        delay = max(at_least, ceiling * (0.5 + self._jitter() / 2))
+        self.add_after(key, delay)
+        return delay
+
+    def forgive(self, key: Key) -> None:
+        """Forget the failures of a key that went well."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        """Drop what was planned for a key whose object is gone."""
+        self._failures.pop(key, None)
+        planned = self._later.pop(key, None)
+        if planned:
+            planned[1].cancel()
+
+    async def get(self) -> Key:
+        """Wait for a due key and take it; `done` must follow."""
+        await self._wakeup.acquire()
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._processing.add(key)
+        return key
+
+    def done(self, key: Key) -> None:
+        """Give the key back; it is due again if it was added meanwhile."""
+        self._processing.discard(key)
+        if key in self._dirty:
+            self._push(key)
+
+    def _push(self, key: Key) -> None:
+        self._ready.append(key)
+        self._wakeup.release()
+
+    def _arrive(self, key: Key) -> None:
+        self._later.pop(key, None)
+        self.add(key)

@@ -1,0 +1,212 @@
+"""One run in the pod, from the task document to the exit code.
+
+Order: door, lifeline, setup, loop, harvest, hand over, receipt. Whatever ends the
+work - success, a limit, a bug, SIGTERM - what is there is handed over. Only when no
+model ever answered is nothing handed over and 75 returned: that is the one failure
+that another pod at another time may not have, and a report would end the task.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from agenttask_agent.audit import AuditTrail
+from agenttask_agent.door import Door, DoorClosed, open_client, wait_for_door
+from agenttask_agent.environment import program_environment
+from agenttask_agent.harvest import bring_in, subject_of
+from agenttask_agent.limits import Budget, Limits
+from agenttask_agent.loop import Loop
+from agenttask_agent.models.openai import OpenAIModel, Sampling
+from agenttask_agent.models.retry import Retry
+from agenttask_agent.opening import opening
+from agenttask_agent.outcome import Outcome, Records, Stop, build_report
+from agenttask_agent.paths import Paths
+from agenttask_agent.redact import Redactor, secret_values
+from agenttask_agent.setup import run_setup
+from agenttask_agent.signals import Terminated, ignore_termination
+from agenttask_agent.tools.context import ToolContext
+from agenttask_agent.tools.policy import Policy
+from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.repository import Author, Repository
+from agenttask_agent.tools.review import Review
+from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
+from agenttask_agent.tools.workspace import Workspace
+from agenttask_agent.transcript import Transcript
+from agenttask_api import names
+from agenttask_api.reasons import Reason
+from agenttask_api.taskdocument import TaskDocument
+
+SALVAGE_SECONDS = 10.0
+CHARACTERS_PER_TOKEN = 3
+WINDOW_SHARE = 0.1
+MIN_OUTPUT_CHARACTERS = 2000
+
+
+class TryAnotherPod(Exception):
+    """Nothing was done yet, and at another time it may be possible."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what may still come."""
+
+    door_seconds: float = 60.0
+    retry: Retry = field(default_factory=Retry)
+
+
+def run_agent(paths: Paths, patience: Patience) -> int:
+    """Work on the task and return the exit code; raises nothing that is foreseen."""
+    become_subreaper()
+    document = TaskDocument.model_validate_json(paths.task_file.read_bytes())
+    try:
+        wait_for_door(paths.door_socket, patience.door_seconds)
+        with open_client(paths.door_socket) as client:
+            door = Door(client)
+            with door.lifeline():
+                return Run(document, paths, patience, door).run()
+    except TryAnotherPod as error:
+        return _say(names.EX_TEMPFAIL, str(error))
+    except DoorClosed as error:
+        appeared = paths.door_socket.exists()
+        return _say(names.EX_FAILED if appeared else names.EX_TEMPFAIL, str(error))
+    except Terminated:
+        return _say(names.EX_FAILED, "terminated before the work began")
+
+
+def _say(code: int, message: str) -> int:
+    print(f"agenttask-agent: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+class Run:
+    """The parts of one run, put together."""
+
+    def __init__(self, document: TaskDocument, paths: Paths, patience: Patience, door: Door):
+        self.document, self.paths, self.door = document, paths, door
+        limits = document.constraints
+        self.budget = Budget(
+            Limits(
+                replies=limits.max_iterations,
+                operations=limits.max_operations,
+                tokens=limits.max_model_tokens,
+                seconds=_working_seconds(document.clocks.run_seconds),
+            )
+        )
+        policy = document.git
+        self.repository = Repository(
+            paths.repo, Author(policy.author_name, policy.author_email), os.environ["PATH"]
+        )
+        self.env = program_environment(os.environ, document.env, paths.home, paths.tmp)
+        self.redactor = Redactor(secret_values(os.environ) + secret_values(self.env))
+        self.transcript = Transcript(paths.transcript, door.tell)
+        self.audit = AuditTrail(paths.audit, self.redactor)
+        self.base = self.repository.head() or ""
+        self.model = self._model(patience.retry)
+
+    def run(self) -> int:
+        """Work, hand over, wait for the receipt; return the exit code."""
+        deadline = None
+        try:
+            outcome = self._work()
+            return self._deliver(outcome, None)
+        except Terminated:
+            ignore_termination()
+            deadline = time.monotonic() + SALVAGE_SECONDS
+        outcome = Outcome(Reason.CANCELLED, "terminated; this is the partial work")
+        return self._deliver(outcome, deadline)
+
+    def _work(self) -> Outcome:
+        try:
+            start = self.paths.repo / self.document.repo.path
+            run_setup(self.document.setup, start, self.env, self.budget.seconds_left())
+            return self._loop().run(opening(self.document))
+        except Stop as stop:
+            self.transcript.thought(0, "error", f"{stop.outcome.reason}: {stop.outcome.message}")
+            return stop.outcome
+        except Exception as error:
+            traceback.print_exc()
+            return Outcome(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+    def _loop(self) -> Loop:
+        policy = Policy(
+            self.document.role, self.document.tools_allow, self.document.constraints.read_only
+        )
+        context = ToolContext(
+            workspace=Workspace(self.paths.repo),
+            repository=self.repository,
+            env=self.env,
+            tmp=self.paths.tmp,
+            start=self.document.repo.path or ".",
+            seconds_left=self.budget.seconds_left,
+        )
+        toolbox = Toolbox(
+            context,
+            policy,
+            self.audit,
+            Review(self.repository, self.base),
+            self.redactor,
+            max_output=self._output_size(),
+        )
+        return Loop(self.model, toolbox, self.transcript, self.budget)
+
+    def _model(self, retry: Retry) -> OpenAIModel:
+        settings = self.document.model
+        sampling = Sampling(settings.name, settings.temperature, settings.max_tokens)
+        return OpenAIModel(self.door.client, sampling, retry, seconds_left=self.budget.seconds_left)
+
+    def _output_size(self) -> int:
+        """Return how much of one result the model is shown: a tenth of its window."""
+        window = self.document.model.context_window or self.model.context_window()
+        if window is None:
+            return MAX_OUTPUT_CHARACTERS
+        share = int(window * CHARACTERS_PER_TOKEN * WINDOW_SHARE)
+        return max(MIN_OUTPUT_CHARACTERS, min(MAX_OUTPUT_CHARACTERS, share))
+
+    def _deliver(self, outcome: Outcome, deadline: float | None) -> int:
+        """Hand over what there is; after SIGTERM only until the deadline."""
+        if self.model.unreachable and not self.model.answered:
+            raise TryAnotherPod(outcome.message)
+        if deadline is not None:
+            self.repository.seconds_left = lambda: (deadline - time.monotonic()) / 2
+        message = f"{subject_of(self.document.prompt)}\n\nTask: {self.document.identity.task_id}"
+        harvest = bring_in(self.repository, self.base, message, self.paths.bundle)
+        if harvest.problem:
+            self.transcript.thought(self.budget.replies, "error", harvest.problem)
+        self._hand_over_files(harvest.bundle)
+        self.door.put_result(build_report(outcome, self._records(), harvest.commit))
+        left = None if deadline is None else max(0.1, deadline - time.monotonic())
+        receipt = self.door.receipt(left)
+        _say(0, f"{receipt.phase}: {receipt.reason} {receipt.message}".rstrip())
+        return names.EX_OK if receipt.phase == "Succeeded" else names.EX_FAILED
+
+    def _hand_over_files(self, bundle: Path | None) -> None:
+        """Put artifacts and bundle; the report must go even when one is refused."""
+        for path in (self.paths.transcript, self.paths.audit):
+            if path.exists():
+                self._hand_over(path, partial(self.door.put_artifact, path.name))
+        if bundle:
+            self._hand_over(bundle, self.door.put_bundle)
+
+    def _hand_over(self, path: Path, put: Callable[[bytes], None]) -> None:
+        try:
+            put(path.read_bytes())
+        except (DoorClosed, OSError) as error:
+            self.transcript.thought(self.budget.replies, "error", f"{path.name}: {error}")
+
+    def _records(self) -> Records:
+        return Records(
+            operations=self.audit.operations,
+            thoughts=self.transcript.thoughts,
+            audit=self.audit.entries,
+            usage=self.budget.usage(),
+        )
+
+
+def _working_seconds(run_seconds: int) -> float:
+    """Return the time to work: a little less than the courier allows, for handing over."""
+    return run_seconds - min(15.0, run_seconds / 10)

@@ -1,0 +1,55 @@
+"""One entry of the catalogue: what an operation is called, takes, may do and does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from agenttask_agent.tools.context import ToolContext
+
+
+class Params(BaseModel):
+    """Arguments as the model gave them; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a handler hands back; with `error` set the operation has failed."""
+
+    output: str = ""
+    metadata: dict[str, object] = field(default_factory=dict)
+    exit_code: int | None = None
+    error: str | None = None
+    truncated: bool = False
+    keep_tail: bool = False
+    """The end matters more than the beginning, as with test output."""
+
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(frozen=True)
+class Operation(Generic[P]):
+    """`family.name`; `read_only` ones are allowed in a read-only run."""
+
+    family: str
+    name: str
+    params: type[P]
+    handler: Callable[[ToolContext, P], Answer]
+    description: str
+    read_only: bool = False
+    edits: bool = False
+    """Whether it changes the files that are the work."""
+
+    @property
+    def key(self) -> str:
+        """The name in policies, audit and documentation."""
+        return f"{self.family}.{self.name}"
+
+    @property
+    def wire_name(self) -> str:
+        """The name the model calls: dots are not allowed there."""
+        return f"{self.family}_{self.name}"

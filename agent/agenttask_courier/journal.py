@@ -1,0 +1,36 @@
+"""The log: one JSON line per event on stdout, without secrets and prompt text.
+
+Values may come from hostile places, so control characters never reach a terminal.
+"""
+
+import json
+import re
+import sys
+from datetime import UTC, datetime
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+_ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")
+MAX_VALUE_CHARACTERS = 2000
+
+
+def clean(text: str) -> str:
+    """Return the text without escape sequences, control and direction characters."""
+    return _CONTROL.sub("", _ANSI.sub("", text))
+
+
+def now() -> str:
+    """Return the time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def log(event: str, **values: object) -> None:
+    """Write one line; text values are cleaned and cut."""
+    line: dict[str, object] = {"ts": now(), "event": event}
+    for key, value in values.items():
+        line[key] = _printable(value)
+    sys.stdout.write(json.dumps(line, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def _printable(value: object) -> object:
+    return clean(value)[:MAX_VALUE_CHARACTERS] if isinstance(value, str) else value

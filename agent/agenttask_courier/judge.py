@@ -1,0 +1,206 @@
+"""Find out what `decision.decide` asks for, one step after the other.
+
+Every effect of judging is here or in the module it calls: each turns what it found
+into one more fact. git runs in a thread, so the door keeps answering.
+"""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agenttask_api.clonefacts import CloneFacts
+from agenttask_api.door import MAX_BUNDLE_BYTES
+from agenttask_api.reasons import Reason
+from agenttask_api.result import Verification
+from agenttask_api.spec import OutputMode
+from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier import changes, intake, policy, push, salvage, verify
+from agenttask_courier.changes import Changes
+from agenttask_courier.credentials import git_access, secret_values
+from agenttask_courier.decision import (
+    Checks,
+    Ending,
+    Facts,
+    Fault,
+    Intake,
+    Outcome,
+    Step,
+    Wanted,
+    decide,
+)
+from agenttask_courier.git import Git, GitFailed
+from agenttask_courier.inbox import Inbox
+from agenttask_courier.journal import clean, log
+from agenttask_courier.places import Places
+
+MAX_SAID_CHARACTERS = 1000
+PATCH_NAME = "change.patch"
+
+
+@dataclass
+class Evidence:
+    """What judging has brought to light, for the result."""
+
+    changes: Changes | None = None
+    verification: Verification | None = None
+    patch: Path | None = None
+    pushed: bool = False
+
+
+@dataclass
+class Judge:
+    """Judges one run."""
+
+    places: Places
+    document: TaskDocument
+    clone: CloneFacts
+    inbox: Inbox
+    on_step: Callable[[Step], None] = lambda _: None
+    evidence: Evidence = field(default_factory=Evidence)
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        access = git_access(self.places)
+        self._git = Git(
+            self.places.pristine_repo, self.places.tmp, access.environment, access.config
+        )
+        self._secrets = secret_values(self.places)
+
+    async def judge(self, ending: Ending, seconds_left: Callable[[], float]) -> Outcome:
+        """Return the outcome; `seconds_left` is the run's own clock, for the checks."""
+        self.inbox.closed = True
+        self.facts = first_facts(self.document, self.inbox, ending)
+        steps: dict[Step, Callable[[], Awaitable[Facts]]] = {
+            Step.INTAKE: self._take_in,
+            Step.SALVAGE: self._salvage,
+            Step.POLICY: self._examine,
+            Step.VERIFY: lambda: self._verify(seconds_left()),
+            Step.PUSH: self._push,
+        }
+        while isinstance(step := decide(self.facts), Step):
+            self.on_step(step)
+            self.facts = await self._found(step, steps[step])
+        return step
+
+    async def _found(self, step: Step, effect: Callable[[], Awaitable[Facts]]) -> Facts:
+        """Return the facts after one step; a failure of ours becomes a fact, too."""
+        try:
+            return await effect()
+        except TimeoutError:
+            message = f"the run's time was over during {step}"
+            return replace(self.facts, fault=Fault(Reason.DEADLINE_EXCEEDED, message))
+        except (GitFailed, OSError, verify.VerifierGone, changes.TooManyChanges) as error:
+            log("judge.fault", step=step, error=str(error))
+            return replace(self.facts, fault=_fault(step, error))
+
+    async def _take_in(self) -> Facts:
+        return replace(self.facts, intake=await asyncio.to_thread(self._take_in_bundle))
+
+    def _take_in_bundle(self) -> Intake:
+        assert self.inbox.bundle is not None
+        base = self.clone.base_commit
+        try:
+            tip = intake.take_in(self._git, self.inbox.bundle, base, MAX_BUNDLE_BYTES)
+            found = changes.list_changes(self._git, base, tip)
+        except intake.BundleUnusable as error:
+            return Intake(unusable=clean(str(error)))
+        except (intake.BundleRefused, changes.TooManyChanges) as error:
+            return Intake(refused=clean(str(error)))
+        self.evidence.changes = found if found.entries else None
+        self._write_patch(base, tip)
+        return Intake(changed=bool(found.entries))
+
+    async def _salvage(self) -> Facts:
+        return replace(self.facts, salvaged=await asyncio.to_thread(self._salvage_workspace))
+
+    def _salvage_workspace(self) -> bool:
+        """Try to rescue; a failure is logged and takes nothing from the outcome."""
+        base = self.clone.base_commit
+        try:
+            tree = salvage.salvage_tree(self._git, self.places.repo, base, self.places.tmp)
+            self._write_patch(base, tree)
+        except (GitFailed, OSError, salvage.SalvageLimit) as error:
+            log("salvage.failed", error=str(error))
+            return False
+        return self.evidence.patch is not None
+
+    async def _examine(self) -> Facts:
+        assert self.evidence.changes is not None
+        denied = await asyncio.to_thread(
+            policy.examine,
+            self._git,
+            self.document,
+            self.evidence.changes,
+            self._secrets,
+            self.places.incoming,
+        )
+        return replace(self.facts, denied=denied)
+
+    async def _verify(self, seconds: float) -> Facts:
+        assert self.evidence.changes is not None
+        checkout = await asyncio.to_thread(
+            verify.make_checkout, self._git, self.places, self.document, self.evidence.changes
+        )
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                answer = await verify.ask_verifier(self.places, self.document, checkout)
+            checked = await asyncio.to_thread(verify.conclude, answer, checkout)
+        finally:
+            for folder in (checkout.directory, checkout.reports):
+                verify.remove(folder)
+        self.evidence.verification = checked.verification
+        checks = Checks(
+            checked.verification.passed, checked.verification.message, checked.failed_setup
+        )
+        return replace(self.facts, checks=checks)
+
+    async def _push(self) -> Facts:
+        assert self.evidence.changes is not None
+        refused = await asyncio.to_thread(
+            push.push,
+            self._git,
+            self.document.repo.url,
+            self.evidence.changes.commit,
+            self.document.branch(),
+            self.clone.output_ref_commit,
+            self._secrets,
+        )
+        self.evidence.pushed = not refused
+        return replace(self.facts, push_refused=refused)
+
+    def _write_patch(self, base: str, tip: str) -> None:
+        """Keep the difference as a patch, unless it is empty or beyond the task's cap."""
+        path = self.inbox.new_file()
+        changes.write_patch(self._git, base, tip, path)
+        size = path.stat().st_size
+        if 0 < size <= self.document.artifacts.max_bytes:
+            self.evidence.patch = path
+        elif size:
+            log("patch.too_large", size=size)
+
+
+def first_facts(document: TaskDocument, inbox: Inbox, ending: Ending) -> Facts:
+    """Return what is known before anything was looked at."""
+    report = inbox.report if ending is Ending.DELIVERED else None
+    mode = document.output.mode
+    return Facts(
+        wanted=Wanted(
+            change=document.change_wanted(),
+            push=mode == OutputMode.BRANCH,
+            verify=bool(document.verify),
+            read_only=document.constraints.read_only,
+        ),
+        ending=ending,
+        stop_reason=report.stop_reason if report else "",
+        said=clean(report.message)[:MAX_SAID_CHARACTERS] if report else "",
+        has_bundle=inbox.bundle is not None,
+    )
+
+
+def _fault(step: Step, error: Exception) -> Fault:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error):
+        return Fault(Reason.WORKSPACE_FULL, f"no space left on a volume during {step}")
+    return Fault(Reason.INTERNAL_ERROR, f"{step} failed: {type(error).__name__}")

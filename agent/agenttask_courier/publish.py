@@ -1,0 +1,244 @@
+"""Publish to NATS: events while the run lasts, artifacts and the result at its end.
+
+Nothing here ever blocks the run: events wait in a bounded buffer while NATS is away,
+and only `deliver` is waited for, as long as its caller likes. Message ids are fixed,
+so every repeat is harmless.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import ObjectMeta, StreamConfig
+from nats.js.errors import BucketNotFoundError, NoStreamResponseError
+from nats.js.object_store import ObjectStore
+
+from agenttask_api import events
+from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier.inbox import StoredFile
+from agenttask_courier.journal import log, now
+from agenttask_courier.places import Places
+from agenttask_courier.settings import Settings
+
+MAX_WAITING_EVENTS = 1000
+ACK_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+CLOSE_SECONDS = 0.5
+_FAILURES = (NatsError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class _Message:
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class Publisher:
+    """One run's voice on NATS."""
+
+    settings: Settings
+    document: TaskDocument
+    places: Places
+    dropped: int = 0
+    """Events that found the buffer full."""
+    _client: Client = field(default_factory=Client)
+    _waiting: deque[_Message] = field(default_factory=deque)
+    _some: asyncio.Event = field(default_factory=asyncio.Event)
+    _none_left: asyncio.Event = field(default_factory=asyncio.Event)
+    _connected: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _seq: int = 0
+
+    def start(self) -> None:
+        """Begin to connect, for as long as it takes."""
+        self._none_left.set()
+        self._tasks = [asyncio.create_task(self._connect()), asyncio.create_task(self._pump())]
+
+    async def close(self) -> None:
+        """Stop at once; what is still waiting is lost."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connected.is_set():
+            with contextlib.suppress(*_FAILURES):
+                await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
+
+    def event(
+        self,
+        kind: str,
+        step: str,
+        message: str = "",
+        data: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Queue a started or progress event; beyond the buffer it is counted and dropped."""
+        if not self.settings.nats_url:
+            return
+        self._seq += 1
+        if len(self._waiting) >= MAX_WAITING_EVENTS:
+            self.dropped += 1
+            return
+        self._waiting.append(self._event_message(kind, step, message, data))
+        self._none_left.clear()
+        self._some.set()
+
+    async def deliver(self, files: Sequence[StoredFile], result: bytes) -> None:
+        """Store artifacts, publish the result, then the waiting events; retries for ever."""
+        await self._until_done(self._store_all, files)
+        await self._until_done(self._publish, self._result_message(result))
+        await self._none_left.wait()
+
+    async def _connect(self) -> None:
+        while not self._client.is_connected:
+            try:
+                await self._client.connect(**self._options())
+            except (*_FAILURES, ValueError) as error:
+                log("nats.unreachable", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY_SECONDS)
+        log("nats.connected")
+        self._connected.set()
+
+    def _options(self) -> dict[str, Any]:
+        identity = self.document.identity
+        return {
+            "servers": [self.settings.nats_url],
+            "name": f"agenttask-courier/{identity.task_id}",
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RETRY_SECONDS,
+            "connect_timeout": 5,
+            "error_cb": _log_error,
+            **credential_options(self.places),
+        }
+
+    async def _pump(self) -> None:
+        while True:
+            await self._some.wait()
+            while self._waiting:
+                await self._until_done(self._publish, self._waiting[0])
+                self._waiting.popleft()
+            self._some.clear()
+            self._none_left.set()
+
+    async def _until_done(self, action: Any, argument: Any) -> None:
+        """Repeat an action until NATS has taken it."""
+        await self._connected.wait()
+        while True:
+            try:
+                await action(argument)
+            except _FAILURES as error:
+                log("nats.retry", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _publish(self, message: _Message) -> None:
+        jetstream = self._client.jetstream(timeout=ACK_SECONDS)
+        try:
+            await _send(jetstream, message)
+        except NoStreamResponseError:
+            await _ensure_stream(jetstream, message.subject)
+            await _send(jetstream, message)
+
+    async def _store_all(self, files: Sequence[StoredFile]) -> None:
+        if not files:
+            return
+        store = await self._bucket()
+        identity = self.document.identity
+        for file in files:
+            key = events.artifact_key(
+                identity, self.settings.index, self.settings.pod_uid, file.name
+            )
+            with file.path.open("rb") as content:
+                await store.put(key, content, meta=ObjectMeta(name=key))
+
+    async def _bucket(self) -> ObjectStore:
+        jetstream = self._client.jetstream(timeout=ACK_SECONDS)
+        name = events.artifact_bucket(self.document.identity.namespace)
+        try:
+            return await jetstream.object_store(name)
+        except BucketNotFoundError:
+            return await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
+
+    def _event_message(
+        self, kind: str, step: str, message: str, data: Mapping[str, object]
+    ) -> _Message:
+        identity = self.document.identity
+        id_ = events.progress_id(identity, self.settings.index, self.settings.pod_uid, self._seq)
+        event = events.ResponseEvent(
+            event_id=id_,
+            ts=now(),
+            trace_id=events.trace_id(identity.uid),
+            task_id=identity.task_id,
+            run_key=identity.run_key,
+            kind=kind,
+            step=step,
+            message=message,
+            data=dict(data),
+        )
+        subject = events.response_subject(kind, identity.task_id)
+        return self._message(subject, event.model_dump_json(by_alias=True).encode(), id_, kind)
+
+    def _result_message(self, payload: bytes) -> _Message:
+        identity = self.document.identity
+        id_ = events.result_id(identity, self.settings.index, self.settings.pod_uid)
+        return self._message(events.results_subject(identity.task_id), payload, id_, "result")
+
+    def _message(self, subject: str, payload: bytes, id_: str, kind: str) -> _Message:
+        headers = events.headers(
+            id_, kind, self.document.identity.task_id, self.settings.cluster_id, now()
+        )
+        return _Message(subject, payload, headers)
+
+
+def credential_options(places: Places) -> dict[str, Any]:
+    """Return how nats-py is to identify itself, from the mounted Secrets."""
+    options: dict[str, Any] = {}
+    creds = sorted(places.nats_creds.glob("*.creds"))
+    if creds:
+        options["user_credentials"] = str(creds[0])
+    for name, option in (("username", "user"), ("password", "password"), ("token", "token")):
+        if (file := places.nats_creds / name).is_file():
+            options[option] = file.read_text("utf-8").strip()
+    if (places.nats_tls / "ca.crt").exists():
+        options["tls"] = _tls(places.nats_tls)
+    return options
+
+
+def _tls(folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    if (folder / "tls.crt").exists():
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return context
+
+
+async def _send(jetstream: JetStreamContext, message: _Message) -> None:
+    await jetstream.publish(
+        message.subject, message.payload, headers=message.headers, timeout=ACK_SECONDS
+    )
+
+
+async def _ensure_stream(jetstream: JetStreamContext, subject: str) -> None:
+    """Create the stream of a subject; somebody else may have been quicker."""
+    wanted = next(s for s in events.STREAMS if subject.startswith(s.subjects[0].rstrip(">")))
+    config = StreamConfig(
+        name=wanted.name,
+        subjects=list(wanted.subjects),
+        max_age=wanted.max_age_seconds,
+        duplicate_window=wanted.duplicate_window_seconds,
+    )
+    with contextlib.suppress(NatsError):
+        await jetstream.add_stream(config)
+
+
+async def _log_error(error: Exception) -> None:
+    log("nats.error", error=f"{type(error).__name__}: {error}")

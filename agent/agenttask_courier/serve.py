@@ -1,0 +1,220 @@
+"""`agenttask-courier serve`: one run from the agent's first sign to its receipt.
+
+Wires door, gate, judge and publisher together and says who is waited for, and how
+long. What is decided and how it is done lies in the modules it wires.
+"""
+
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from agenttask_api import events
+from agenttask_api.clonefacts import CloneFacts
+from agenttask_api.digest import Digest
+from agenttask_api.door import DoorEvent, Receipt
+from agenttask_api.reasons import Reason
+from agenttask_api.status import Usage
+from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier.clocks import RunClocks, first_of
+from agenttask_courier.decision import Ending, Outcome, Step, failed
+from agenttask_courier.door import Door
+from agenttask_courier.drain import control
+from agenttask_courier.gate import Gate, new_client
+from agenttask_courier.inbox import Inbox
+from agenttask_courier.journal import log, now
+from agenttask_courier.judge import Judge
+from agenttask_courier.lastwords import LastWords
+from agenttask_courier.places import Places
+from agenttask_courier.publish import Publisher
+from agenttask_courier.result import Account, build_result, result_payload
+from agenttask_courier.settings import Settings, read_document
+from agenttask_courier.settlement import final_words, gather_files, make_receipt
+from agenttask_courier.sockets import listen
+
+DELIVERY_SECONDS = 10.0
+"""How long an agent may still deliver after its time is over."""
+_STEP_REASONS = {Step.VERIFY: Reason.VERIFYING, Step.PUSH: Reason.PUBLISHING}
+
+
+def run_serve(places: Places, environment: Mapping[str, str]) -> int:
+    """Serve one run until SIGTERM; returns the exit code, which nobody counts."""
+    settings = Settings.parse(environment)
+    document = read_document(places.task_file)
+    clone = CloneFacts.model_validate_json(places.clone_facts.read_bytes())
+    asyncio.run(_until_sigterm(places, settings, document, clone))
+    return 0
+
+
+async def _until_sigterm(
+    places: Places, settings: Settings, document: TaskDocument, clone: CloneFacts
+) -> None:
+    courier = Courier(places, settings, document, clone)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, courier.terminate)
+    await courier.run()
+    # A git process under way in a thread would hold the interpreter's own exit back.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+@dataclass
+class Courier:
+    """One run."""
+
+    places: Places
+    settings: Settings
+    document: TaskDocument
+    clone: CloneFacts
+    terminated: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """The last words are written."""
+
+    def __post_init__(self) -> None:
+        document, places = self.document, self.places
+        self.clocks = RunClocks(document.clocks)
+        self.inbox = Inbox(places.incoming, document.artifacts.max_bytes)
+        self.words = LastWords(places.termination_log, self._first_digest())
+        self.publisher = Publisher(self.settings, document, places)
+        self.gate = Gate(
+            document, new_client(self.settings.vllm_url), places.model_key, self._say_usage
+        )
+        self.judge = Judge(places, document, self.clone, self.inbox, self._say_step)
+
+    def terminate(self) -> None:
+        """Take SIGTERM: end as soon as the outcome is settled."""
+        self.terminated.set()
+        self._hurry()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM."""
+        self.words.say()
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        door = Door(self.gate, self.inbox, self._on_event, receipt)
+        async with (
+            self._published(),
+            control(self.places.control_socket, self._hurry, self.settled),
+            listen(door.app(), self.places.door_socket),
+        ):
+            log("serve.ready")
+            await self._whole_run(receipt)
+            await self.terminated.wait()
+        await self.gate.client.aclose()
+
+    async def _whole_run(self, receipt: "asyncio.Future[Receipt]") -> None:
+        """See one agent through; without one nothing is judged: pod and Job say why."""
+        await first_of(self.inbox.attached.wait(), self.clocks.ending.wait())
+        if self.inbox.attached.is_set():
+            self._begin()
+            outcome = await self._judged(await self._agent_ended())
+            receipt.set_result(await self._settle(outcome))
+        self.settled.set()
+
+    def _begin(self) -> None:
+        self.clocks.start_run()
+        self.words.say(reason=Reason.RUNNING, started=now())
+        self.publisher.event(events.STARTED, Reason.RUNNING)
+
+    async def _agent_ended(self) -> Ending:
+        inbox, ending = self.inbox, self.clocks.ending
+        left = self.clocks.run_left()
+        await first_of(inbox.delivered.wait(), inbox.gone.wait(), ending.wait(), seconds=left)
+        if inbox.report is not None:
+            return Ending.DELIVERED
+        if inbox.gone.is_set():
+            return Ending.GONE
+        return await self._agent_told_to_end()
+
+    async def _agent_told_to_end(self) -> Ending:
+        """Let an agent whose time is over hand in what it has."""
+        self.gate.close("the run's time is over")
+        late = self.clocks.run_left() <= 0
+        await first_of(
+            self.inbox.delivered.wait(), self.inbox.gone.wait(), seconds=DELIVERY_SECONDS
+        )
+        if late:
+            return Ending.DEADLINE
+        return Ending.STOPPED if self.inbox.report is None else Ending.DELIVERED
+
+    async def _judged(self, how: Ending) -> Outcome:
+        """Judge, within the grace period once the pod is ending."""
+        log("agent.ended", how=how, first_call=self.gate.first_call)
+        self.gate.close("the agent's part has ended")
+        judging = asyncio.create_task(self.judge.judge(how, self.clocks.run_left))
+        if await self.clocks.finish(judging):
+            return judging.result()
+        return failed(Reason.NO_RESULT, "the pod was stopped before the change was judged")
+
+    async def _settle(self, outcome: Outcome) -> Receipt:
+        """Publish and write the final digest; the digest first when the pod is ending."""
+        self.words.say(reason=Reason.PUBLISHING)
+        account = await asyncio.to_thread(self._account, outcome)
+        final = final_words(account)
+        if self.clocks.ending.is_set():
+            self.words.say(**final, stored=False if self.settings.nats_url else None)
+        stored, sha256 = await self._publish(account)
+        self.words.say(**final, stored=stored, result_sha256=sha256)
+        log("settled", reason=outcome.reason, phase=outcome.phase, stored=stored)
+        return make_receipt(account)
+
+    async def _publish(self, account: Account) -> tuple[bool | None, str]:
+        """Return whether NATS took everything in time, and the sha256 of the result."""
+        if not self.settings.nats_url:
+            return None, ""
+        payload = result_payload(build_result(account))
+        delivering = asyncio.create_task(self.publisher.deliver(account.files, payload))
+        if await self.clocks.finish(delivering, self.document.clocks.flush_seconds):
+            delivering.result()
+            return True, hashlib.sha256(payload).hexdigest()
+        log("store.unavailable", dropped_events=self.publisher.dropped)
+        return False, ""
+
+    def _account(self, outcome: Outcome) -> Account:
+        evidence = self.judge.evidence
+        return Account(
+            self.settings,
+            self.document,
+            self.clone.base_commit,
+            outcome,
+            evidence,
+            self.inbox.report,
+            self.gate.usage,
+            gather_files(self.inbox, evidence),
+        )
+
+    def _first_digest(self) -> Digest:
+        run_key, base = self.document.identity.run_key, self.clone.base_commit
+        return Digest(run_key=run_key, reason=Reason.PREPARING, base=base)
+
+    def _say_usage(self, usage: Usage) -> None:
+        self.words.say(
+            calls=usage.model_calls,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+        )
+
+    def _say_step(self, step: Step) -> None:
+        log("judge.step", step=step)
+        if reason := _STEP_REASONS.get(step):
+            self.words.say(reason=reason)
+            self.publisher.event(events.PROGRESS, reason)
+
+    def _on_event(self, event: DoorEvent) -> None:
+        data = {**event.data, "type": event.type}
+        self.publisher.event(events.PROGRESS, str(event.step), event.message, data)
+
+    def _hurry(self) -> None:
+        self.gate.close("the pod is ending")
+        self.clocks.hurry()
+
+    @asynccontextmanager
+    async def _published(self) -> AsyncIterator[None]:
+        if self.settings.nats_url:
+            self.publisher.start()
+        try:
+            yield
+        finally:
+            await self.publisher.close()

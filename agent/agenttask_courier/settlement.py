@@ -1,0 +1,63 @@
+"""What is left of a settled run: its files, its final digest, its receipt. No clocks here."""
+
+from typing import Any
+
+from agenttask_api.door import Receipt
+from agenttask_courier.inbox import Inbox, StoredFile, stored
+from agenttask_courier.judge import PATCH_NAME, Evidence
+from agenttask_courier.result import Account, count_operations
+
+REPORT_NAME = "report.json"
+
+
+def gather_files(inbox: Inbox, evidence: Evidence) -> tuple[StoredFile, ...]:
+    """Return every artifact: the agent's, the patch, the agent's whole report."""
+    files = list(inbox.artifacts.values())
+    if evidence.patch:
+        files.append(stored(PATCH_NAME, evidence.patch))
+    if inbox.report:
+        path = inbox.new_file()
+        path.write_text(inbox.report.model_dump_json(by_alias=True), encoding="utf-8")
+        files.append(stored(REPORT_NAME, path))
+    return tuple(files)
+
+
+def final_words(account: Account) -> dict[str, Any]:
+    """Return the fields of the final digest, apart from what NATS took."""
+    outcome, evidence = account.outcome, account.evidence
+    counts = count_operations(account.report)
+    tests = evidence.verification.tests if evidence.verification else None
+    return {
+        "final": True,
+        "reason": outcome.reason,
+        "phase": outcome.phase,
+        "verdict": outcome.verdict,
+        "message": outcome.message,
+        "branch": account.document.branch() if evidence.pushed else "",
+        "tests": (tests.passed, tests.failed, tests.skipped) if tests else None,
+        "operations": (counts.total, counts.failed, counts.denied),
+        **_change(evidence),
+    }
+
+
+def make_receipt(account: Account) -> Receipt:
+    """Return what the agent is told."""
+    outcome, changes = account.outcome, account.evidence.changes
+    return Receipt(
+        phase=outcome.phase,
+        reason=outcome.reason,
+        message=outcome.message,
+        commit_sha=changes.commit if changes else None,
+    )
+
+
+def _change(evidence: Evidence) -> dict[str, Any]:
+    changes = evidence.changes
+    if changes is None:
+        return {}
+    return {
+        "commit": changes.commit,
+        "files": len(changes.entries),
+        "insertions": changes.insertions,
+        "deletions": changes.deletions,
+    }

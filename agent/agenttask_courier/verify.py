@@ -1,0 +1,156 @@
+"""Check the candidate on a clean checkout, with the base's protected files in place.
+
+The checkout is written from the object database without filters, run by the verifier
+in its own container, and removed again. Its reports are hostile text.
+"""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from agenttask_api.door import VerifyAnswer, VerifyRequest
+from agenttask_api.result import StepResult, Verification
+from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier import junit
+from agenttask_courier.changes import Changes, Entry, printable
+from agenttask_courier.git import Git
+from agenttask_courier.globs import matching
+from agenttask_courier.places import Places
+
+SOCKET_WAIT_SECONDS = 30.0
+CHECKOUT_TIMEOUT_SECONDS = 300.0
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_POLL_SECONDS = 0.05
+_ABSENT = "000000"
+
+
+class VerifierGone(Exception):
+    """The verifier did not answer: a fault of the pod, not of the change."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clean checkout of the candidate, and where its reports go."""
+
+    directory: Path
+    reports: Path
+    touched: tuple[str, ...]
+    """Protected paths that the candidate changed and that are the base's here."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks said."""
+
+    verification: Verification
+    failed_setup: str = ""
+    """Name of the setup step that failed."""
+
+
+def make_checkout(
+    git: Git, places: Places, document: TaskDocument, changes: Changes, number: int = 1
+) -> Checkout:
+    """Write the candidate's tree, protected paths restored, to /checkout/<number>."""
+    directory = places.checkout / str(number)
+    reports = places.checkout / f"{number}-reports"
+    for folder in (directory, reports):
+        remove(folder)
+        folder.mkdir(mode=0o775)
+    protected = set(matching(changes.paths, document.protect))
+    restored = [entry for entry in changes.entries if entry.path in protected]
+    _write_tree(git, places, changes.commit, restored, directory)
+    return Checkout(directory, reports, tuple(printable(entry.path) for entry in restored))
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that hostile code wrote to, following no link."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def ask_verifier(places: Places, document: TaskDocument, checkout: Checkout) -> VerifyAnswer:
+    """Return what the verifier found; raises VerifierGone."""
+    await _wait_for(places.verifier_socket)
+    request = VerifyRequest(
+        directory=str(checkout.directory),
+        reports=str(checkout.reports),
+        env=document.env,
+        setup=document.setup,
+        verify=document.verify,
+    )
+    transport = httpx.AsyncHTTPTransport(uds=str(places.verifier_socket))
+    try:
+        async with httpx.AsyncClient(transport=transport, timeout=None) as client:
+            answer = await client.post("http://verifier/verify", json=request.to_api())
+            answer.raise_for_status()
+            return VerifyAnswer.model_validate_json(answer.content[:MAX_ANSWER_BYTES])
+    except (httpx.HTTPError, ValidationError) as error:
+        raise VerifierGone(f"the verifier did not answer: {type(error).__name__}") from error
+
+
+def conclude(answer: VerifyAnswer, checkout: Checkout) -> Checked:
+    """Return what the steps and their reports mean together."""
+    setup_failures = [s.name for s in answer.setup if s.exit_code != 0]
+    failures = [s for s in answer.verify if s.exit_code != 0]
+    verification = Verification(
+        passed=not setup_failures and not failures,
+        steps=(*answer.setup, *answer.verify),
+        tests=junit.read_reports(checkout.reports),
+        protected_touched=checkout.touched,
+        message="; ".join(_said(step) for step in failures),
+    )
+    return Checked(verification, setup_failures[0] if setup_failures else "")
+
+
+def _write_tree(
+    git: Git, places: Places, commit: str, restored: list[Entry], directory: Path
+) -> None:
+    index = places.tmp / "verify.index"
+    index.unlink(missing_ok=True)
+    extra = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(directory)}
+    git.run("read-tree", commit, extra=extra)
+    if restored:
+        listing = b"".join(_index_line(entry) for entry in restored)
+        git.run("update-index", "--replace", "-z", "--index-info", stdin=listing, extra=extra)
+    git.run(
+        "checkout-index",
+        "--all",
+        "--force",
+        f"--prefix={directory}/",
+        extra=extra,
+        timeout=CHECKOUT_TIMEOUT_SECONDS,
+    )
+    index.unlink(missing_ok=True)
+
+
+def _index_line(entry: Entry) -> bytes:
+    """Return the base's entry; mode 0 removes a file that the base does not have."""
+    mode = "0" if entry.old_mode == _ABSENT else entry.old_mode
+    return f"{mode} {entry.old_id}\t{entry.path}\0".encode("utf-8", "surrogateescape")
+
+
+async def _wait_for(socket: Path) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SOCKET_WAIT_SECONDS
+    while not _is_there(socket):
+        if loop.time() > deadline:
+            raise VerifierGone(f"the verifier has not come up in {SOCKET_WAIT_SECONDS:.0f} s")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _is_there(socket: Path) -> bool:
+    return socket.exists()
+
+
+def _said(step: StepResult) -> str:
+    if step.timed_out:
+        return f"{step.name} did not end in time"
+    if step.exit_code is None:
+        return f"{step.name}: {step.output[:200]}"
+    return f"{step.name} ended with {step.exit_code}"

@@ -1,0 +1,66 @@
+"""What the planner may ask for. Each is safe to repeat: names and ids are deterministic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from agenttask_api.reasons import Reason
+from agenttask_api.status import AgentTaskStatus
+from agenttask_operator.messages import Message
+from agenttask_operator.observed import Job
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EmitEvent:
+    """Tell people by a Kubernetes Event, at most once per run and slot."""
+
+    slot: str
+    """`created`, `started`, `blocked` or `ended`: at most four in a run."""
+    run_key: str
+    reason: Reason
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Start the run."""
+
+    manifest: Object
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Stop the run; its pods follow."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class PatchStatus:
+    """Write the status, once it has been due for `delay` seconds."""
+
+    status: AgentTaskStatus
+    patch: Object
+    delay: float = 0.0
+    event: EmitEvent | None = None
+    """Emitted after the write, and only then."""
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Give NATS the end of a run; whether it took it is a fact of the next plan."""
+
+    terminal_id: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Requeue:
+    """Look again after so many seconds, since nothing else would make us."""
+
+    seconds: float
+
+
+Action = CreateJob | DeleteJob | PatchStatus | Publish | EmitEvent | Requeue

@@ -1,0 +1,164 @@
+"""What we believe of the cluster, until told otherwise.
+
+An object replaces the one before it only if it is newer, so that our own writes,
+which are put here at once, are not undone by an event that was under way. Finished
+tasks are not kept: ten thousand of them must cost nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from agenttask_operator.observed import AgentClass, Job, Key, Pod, Task
+
+
+class Versioned(Protocol):
+    """Anything with a version."""
+
+    @property
+    def uid(self) -> str:
+        """Which object."""
+
+    @property
+    def resource_version(self) -> str:
+        """Which version of it."""
+
+
+V = TypeVar("V", bound=Versioned)
+
+
+class Cache:
+    """Tasks, classes, Jobs and pods, with Jobs and pods found by their task's uid."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[Key, Task] = {}
+        self.finished: dict[Key, tuple[str, int]] = {}
+        """Uid and version of tasks that are done with, so that late news of them is ignored."""
+        self.classes: dict[str, AgentClass] = {}
+        self._jobs: dict[Key, Job] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._jobs_of: dict[str, set[Key]] = {}
+        self._pods_of: dict[str, set[Key]] = {}
+
+    def put_task(self, task: Task, force: bool = False) -> bool:
+        """Take the task if it is newer than ours; say whether it was taken."""
+        if not force and not _newer(self.tasks.get(task.key), task):
+            return False
+        self.tasks[task.key] = task
+        return True
+
+    def finish_task(self, task: Task) -> None:
+        """Forget the task but for its version: nothing is left to do for it."""
+        self.drop_task(task.key)
+        self.finished[task.key] = (task.uid, _number(task.resource_version))
+
+    def is_finished(self, key: Key, uid: str, resource_version: str) -> bool:
+        """Say whether this is late news of a task that is done with."""
+        done = self.finished.get(key)
+        return bool(done and done[0] == uid and _number(resource_version) <= done[1])
+
+    def drop_task(self, key: Key) -> None:
+        """Forget the task, and what was left of its pods."""
+        self.finished.pop(key, None)
+        task = self.tasks.pop(key, None)
+        for pod in self.pods_of(task.uid) if task else ():
+            if pod.gone:
+                self._remove_pod(pod.key)
+
+    def put_job(self, job: Job, force: bool = False) -> None:
+        """Take the Job if it is newer than ours."""
+        if force or _newer(self._jobs.get(job.key), job):
+            self._jobs[job.key] = job
+            self._jobs_of.setdefault(job.task_uid, set()).add(job.key)
+
+    def drop_job(self, key: Key, uid: str = "") -> None:
+        """Forget the Job, unless another one of its name has taken its place."""
+        job = self._jobs.get(key)
+        if job and (not uid or job.uid == uid):
+            del self._jobs[key]
+            _discard(self._jobs_of, job.task_uid, key)
+
+    def put_pod(self, pod: Pod, force: bool = False) -> None:
+        """Take the pod if it is newer than ours."""
+        if force or _newer(self._pods.get(pod.key), pod):
+            self._pods[pod.key] = pod
+            self._pods_of.setdefault(pod.task_uid, set()).add(pod.key)
+
+    def end_pod(self, pod: Pod) -> None:
+        """Keep a deleted pod as evidence while its task is alive; else forget it."""
+        if pod.task_key in self.tasks:
+            self.put_pod(replace(pod, gone=True), force=True)
+        else:
+            self._remove_pod(pod.key)
+
+    def replace_jobs(self, jobs: Iterable[Job], version: str) -> set[Key]:
+        """Take a whole list as of that version; return the tasks of vanished Jobs."""
+        listed = {job.key: job for job in jobs}
+        for job in listed.values():
+            self.put_job(job)
+        lost = [j for k, j in self._jobs.items() if k not in listed and _as_old(j, version)]
+        for job in lost:
+            self.drop_job(job.key)
+        return {job.task_key for job in lost}
+
+    def replace_pods(self, pods: Iterable[Pod], version: str) -> set[Key]:
+        """Take a whole list as of that version; return the tasks of vanished pods."""
+        listed = {pod.key: pod for pod in pods}
+        for pod in listed.values():
+            self.put_pod(pod)
+        lost = [
+            p
+            for k, p in self._pods.items()
+            if k not in listed and not p.gone and _as_old(p, version)
+        ]
+        for pod in lost:
+            self.end_pod(pod)
+        return {pod.task_key for pod in lost}
+
+    def jobs_of(self, uid: str) -> tuple[Job, ...]:
+        """Return the Jobs of a task, oldest first."""
+        return tuple(_sorted(self._jobs[k] for k in self._jobs_of.get(uid, ())))
+
+    def pods_of(self, uid: str) -> tuple[Pod, ...]:
+        """Return the pods of a task, oldest first."""
+        return tuple(_sorted(self._pods[k] for k in self._pods_of.get(uid, ())))
+
+    def _remove_pod(self, key: Key) -> None:
+        pod = self._pods.pop(key, None)
+        if pod:
+            _discard(self._pods_of, pod.task_uid, key)
+
+
+J = TypeVar("J", Job, Pod)
+
+
+def _sorted(objects: Iterable[J]) -> list[J]:
+    return sorted(objects, key=lambda o: (o.created.timestamp() if o.created else 0.0, o.key))
+
+
+def _discard(index: dict[str, set[Key]], uid: str, key: Key) -> None:
+    keys = index.get(uid, set())
+    keys.discard(key)
+    if not keys:
+        index.pop(uid, None)
+
+
+def _newer(old: V | None, new: V) -> bool:
+    if old is None or old.uid != new.uid:
+        return True
+    try:
+        return int(new.resource_version) > int(old.resource_version)
+    except ValueError:
+        return True
+
+
+def _as_old(known: Versioned, version: str) -> bool:
+    """Say whether a list of that version would have shown the object."""
+    try:
+        return int(known.resource_version) <= int(version)
+    except ValueError:
+        return True
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0

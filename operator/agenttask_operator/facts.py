@@ -1,0 +1,61 @@
+"""Everything the planner is told: gathered before, so that deciding needs no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agenttask_api.result import AgentResult
+from agenttask_operator.blockers import Note
+from agenttask_operator.observed import AgentClass, Job, Pod, Task
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the installer decided, as far as a Job and its story need it."""
+
+    agent_image: str
+    nats_url: str = ""
+    cluster_id: str = "default"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What this process knows of the events of one run's end."""
+
+    done: bool
+    retry_at: datetime | None = None
+    """When to try again, after a failure."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server did not create the Job."""
+
+    message: str
+    at: datetime
+    conflict: bool = False
+    """The name is taken by a Job that is not ours."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One task and everything around it, as of now."""
+
+    task: Task
+    defaults: Defaults
+    classes: Mapping[str, AgentClass] = field(default_factory=dict)
+    namespace_labels: Mapping[str, str] | None = None
+    """None = not known; asked for only when a class restricts its namespaces."""
+    jobs: tuple[Job, ...] = ()
+    """Of this task's uid, oldest first."""
+    pods: tuple[Pod, ...] = ()
+    """Of this task's uid, oldest first; deleted ones too, as they were seen last."""
+    notes: tuple[Note, ...] = ()
+    """Events about the Job without a pod, or about the pod that hangs."""
+    created: str = ""
+    """Name of the Job that this process created for the task last."""
+    refusal: Refusal | None = None
+    result: AgentResult | None = None
+    """The full result that the digest names, if NATS had it."""
+    publications: Mapping[str, Publication] = field(default_factory=dict)
+    """What was tried, by the id of the terminal event."""

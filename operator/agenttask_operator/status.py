@@ -1,0 +1,364 @@
+"""The status of a task, derived from facts.
+
+Pure. Whatever is written has first been built here as a whole, by one of `waiting`,
+`running`, `ended` and `refreshed`; `patch_for` then says what of it differs from what is
+stored. Equal facts give an equal status, so a reconcile without news writes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agenttask_api.digest import Digest
+from agenttask_api.reasons import Reason
+from agenttask_api.result import AgentResult, StepResult
+from agenttask_api.spec import AgentTaskSpec
+from agenttask_api.status import (
+    MAX_ATTEMPTS,
+    MAX_FILES_CHANGED,
+    MAX_RUNS,
+    MAX_STATUS_BYTES,
+    TERMINAL_PHASES,
+    AgentCounts,
+    AgentTaskStatus,
+    ArtifactsStatus,
+    Attempt,
+    ConditionType,
+    OperationCounts,
+    OutboxStatus,
+    PastRun,
+    Phase,
+    Report,
+    Run,
+    TestCounts,
+    Usage,
+)
+from agenttask_operator import conditions
+from agenttask_operator.clock import format_time, parse_time, seconds_between
+from agenttask_operator.observed import Job, Pod, Task
+from agenttask_operator.outcome import Outcome
+from agenttask_operator.progress import Progress, agent_started, derive_attempts
+from agenttask_operator.words import clean, hinted, shorten, spell_duration
+
+Object = dict[str, Any]
+
+T = ConditionType
+
+
+@dataclass(frozen=True)
+class Story:
+    """One run of a task, and the runs before it."""
+
+    task: Task
+    run: Run | None
+    runs: tuple[PastRun, ...]
+
+    @property
+    def told(self) -> AgentTaskStatus | None:
+        """The stored status, if it speaks of this run."""
+        stored = self.task.status
+        same = stored.run and self.run and stored.run.key == self.run.key
+        return stored if same else None
+
+
+def begin_story(task: Task, spec: AgentTaskSpec, last: AgentTaskStatus) -> Story:
+    """Return the run that the spec asks for; `last` is how a run before it ended."""
+    stored, key = task.status.run, spec.run_key()
+    if stored and stored.key == key:
+        return Story(task, stored, task.status.runs)
+    number = stored.number + 1 if stored else 1
+    runs = task.status.runs + ((_past(last, last.run),) if last.run else ())
+    run = Run(id=spec.run_id, key=key, number=number, spec_hash=spec.spec_hash())
+    return Story(task, run, runs[-MAX_RUNS:])
+
+
+def is_final(status: AgentTaskStatus) -> bool:
+    """Say whether the run that the status speaks of has ended."""
+    return status.phase in TERMINAL_PHASES
+
+
+def waiting(
+    story: Story, reason: Reason, message: str, now: datetime, stalled: bool = False
+) -> AgentTaskStatus:
+    """Return the status of a task whose Job may not be created (yet)."""
+    words = hinted(message, reason)
+    table = conditions.refused if stalled else conditions.in_progress
+    return _seal(story, Phase.PENDING, reason, words, table(reason, words), now)
+
+
+def running(
+    story: Story, job: Job, pods: tuple[Pod, ...], progress: Progress, now: datetime
+) -> AgentTaskStatus:
+    """Return the status of a task whose Job exists."""
+    words = hinted(progress.message, progress.reason)
+    table = {
+        **conditions.milestones(
+            progress.reason, words, progress.scheduled, bool(progress.started), progress.blocked
+        ),
+        **conditions.in_progress(progress.reason, words),
+    }
+    if progress.started and story.task.spec and story.task.spec.suspend:
+        table |= conditions.suspend_ignored()
+    return _seal(
+        story,
+        progress.phase,
+        progress.reason,
+        words,
+        table,
+        now,
+        run=_run(story, job, progress.started),
+        attempts=derive_attempts(pods, _told(story).attempts)[-MAX_ATTEMPTS:],
+        agents=AgentCounts(active=int(any(not p.ended for p in pods))),
+    )
+
+
+def ended(
+    story: Story,
+    job: Job | None,
+    pods: tuple[Pod, ...],
+    outcome: Outcome,
+    result: AgentResult | None,
+    published: bool | None,
+    now: datetime,
+) -> AgentTaskStatus:
+    """Return the status of a run that has ended; `published` is None where there is no NATS."""
+    good = outcome.phase is Phase.SUCCEEDED
+    reason = Reason.COMPLETED if good else outcome.reason
+    words = hinted(outcome.message, reason, rerun=outcome.phase is Phase.FAILED)
+    run = _ended_run(story, job, pods, outcome)
+    digest = outcome.digest
+    return _seal(
+        story,
+        outcome.phase,
+        reason,
+        words,
+        _final_table(story, outcome, reason, words, published, bool(run and run.start_time)),
+        now,
+        verdict=outcome.verdict,
+        run=run,
+        attempts=_last_attempts(story, pods, outcome),
+        agents=AgentCounts(succeeded=int(good), failed=int(not good)) if pods else None,
+        artifacts=_artifacts(digest, result) if digest else None,
+        report=_report(result),
+        operations=_operations(digest) if digest else None,
+        usage=_usage(digest) if digest else None,
+        duration=_duration(run),
+        outbox=OutboxStatus(published=run.key) if published and run else None,
+    )
+
+
+def refreshed(
+    task: Task, published: bool, result: AgentResult | None, now: datetime
+) -> AgentTaskStatus:
+    """Return the final status as it is, for the newest generation and the news of NATS."""
+    stored = task.status
+    table = conditions.kept(stored.conditions, [c.type for c in stored.conditions])
+    update: Object = {"observed_generation": task.generation}
+    if published and T.EVENTS_PUBLISHED in table:
+        table |= conditions.events_published(True)
+        update["outbox"] = OutboxStatus(published=stored.run.key if stored.run else "")
+    if result and stored.artifacts and not stored.artifacts.files_changed:
+        update |= {"artifacts": _lists(stored.artifacts, result), "report": _report(result)}
+    update["conditions"] = conditions.write_conditions(
+        stored.conditions, table, task.generation, now
+    )
+    return _fit(stored.model_copy(update=update))
+
+
+def patch_for(task: Task, status: AgentTaskStatus) -> Object:
+    """Return the merge patch from the stored status to this one; empty when they are equal."""
+    return _difference(task.raw_status, status.to_api())
+
+
+def _difference(old: Object, new: Object) -> Object:
+    changed: Object = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = _difference(before, value)
+            changed |= {key: inner} if inner else {}
+        elif key not in old or before != value:
+            changed[key] = value
+    return changed
+
+
+def _seal(
+    story: Story,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    table: conditions.Table,
+    now: datetime,
+    **more: object,
+) -> AgentTaskStatus:
+    fields: Object = {"run": story.run, **more}
+    status = AgentTaskStatus(
+        observed_generation=story.task.generation,
+        phase=phase,
+        reason=reason.value,
+        message=message,
+        runs=story.runs,
+        conditions=conditions.write_conditions(
+            story.task.status.conditions, table, story.task.generation, now
+        ),
+        **fields,
+    )
+    return _fit(status)
+
+
+def _told(story: Story) -> AgentTaskStatus:
+    return story.told or AgentTaskStatus()
+
+
+def _run(story: Story, job: Job, started: str) -> Run | None:
+    accepted = format_time(job.created) if job.created else ""
+    update = {"job_name": job.key.name, "start_time": started}
+    if story.run and not story.run.accepted_time:
+        update["accepted_time"] = accepted
+    return story.run.model_copy(update=update) if story.run else None
+
+
+def _ended_run(
+    story: Story, job: Job | None, pods: tuple[Pod, ...], outcome: Outcome
+) -> Run | None:
+    if not story.run:
+        return None
+    started = story.run.start_time or agent_started(pods)
+    run = _run(story, job, started) if job else story.run
+    done = {"start_time": started, "completion_time": format_time(outcome.completed)}
+    return run.model_copy(update=done) if run else None
+
+
+def _last_attempts(story: Story, pods: tuple[Pod, ...], outcome: Outcome) -> tuple[Attempt, ...]:
+    """Return the attempts, the deciding one with the run's reason rather than its pod's."""
+    attempts = derive_attempts(pods, _told(story).attempts)[-MAX_ATTEMPTS:]
+    name = outcome.pod.key.name if outcome.pod else ""
+    reason = {"reason": outcome.reason.value}
+    return tuple(a.model_copy(update=reason) if a.pod_name == name else a for a in attempts)
+
+
+def _final_table(
+    story: Story,
+    outcome: Outcome,
+    reason: Reason,
+    words: str,
+    published: bool | None,
+    started: bool,
+) -> conditions.Table:
+    good = outcome.phase is Phase.SUCCEEDED
+    if reason is Reason.INVALID_SPEC:
+        table = conditions.refused(reason, words)
+    elif outcome.pod:
+        table = conditions.milestones(reason, words, bool(outcome.pod.node), started)
+    else:
+        table = conditions.kept(_told(story).conditions, (T.ACCEPTED, T.SCHEDULED, T.STARTED))
+    table |= conditions.succeeded(words) if good else conditions.failed(reason, words)
+    if outcome.digest and outcome.digest.stored is not None:
+        table |= conditions.artifacts_stored(outcome.digest.stored)
+    return table if published is None else table | conditions.events_published(published)
+
+
+def _artifacts(digest: Digest, result: AgentResult | None) -> ArtifactsStatus:
+    counts = digest.tests
+    artifacts = ArtifactsStatus(
+        base_commit=digest.base,
+        commit_sha=digest.commit or None,
+        branch=digest.branch,
+        files_changed_count=digest.files,
+        insertions=digest.insertions,
+        deletions=digest.deletions,
+        tests=TestCounts(passed=counts[0], failed=counts[1], skipped=counts[2]) if counts else None,
+    )
+    return _lists(artifacts, result) if result else artifacts
+
+
+def _lists(artifacts: ArtifactsStatus, result: AgentResult) -> ArtifactsStatus:
+    files = tuple(shorten(clean(f), 512) for f in result.artifacts.change.files_changed)
+    return artifacts.model_copy(
+        update={"files_changed": files[:MAX_FILES_CHANGED], "refs": result.artifacts.refs}
+    )
+
+
+def _report(result: AgentResult | None) -> Report | None:
+    if not result or not result.verification:
+        return None
+    checks = result.verification
+    reasons = [f"{s.name}: {_step_words(s)}" for s in checks.steps if s.exit_code != 0]
+    reasons += [f"protected path restored: {p}" for p in checks.protected_touched]
+    return Report(
+        gate="Passed" if checks.passed else "Failed",
+        reasons=tuple(shorten(clean(r), 256) for r in reasons[:10]),
+    )
+
+
+def _step_words(step: StepResult) -> str:
+    return "timed out" if step.timed_out else f"exit code {step.exit_code}"
+
+
+def _operations(digest: Digest) -> OperationCounts:
+    total, failed, denied = digest.operations
+    return OperationCounts(total=total, failed=failed, denied=denied)
+
+
+def _usage(digest: Digest) -> Usage:
+    return Usage(
+        model_calls=digest.calls,
+        input_tokens=digest.input_tokens,
+        output_tokens=digest.output_tokens,
+        total_tokens=digest.input_tokens + digest.output_tokens,
+    )
+
+
+def _duration(run: Run | None) -> str:
+    if not run:
+        return ""
+    start, end = parse_time(run.start_time or run.accepted_time), parse_time(run.completion_time)
+    return spell_duration(seconds_between(start, end)) if start and end else ""
+
+
+def _past(status: AgentTaskStatus, run: Run) -> PastRun:
+    return PastRun(
+        id=run.id,
+        key=run.key,
+        phase=status.phase.value,
+        reason=status.reason,
+        commit_sha=(status.artifacts.commit_sha or "") if status.artifacts else "",
+        completion_time=run.completion_time,
+    )
+
+
+def _fit(status: AgentTaskStatus) -> AgentTaskStatus:
+    """Return the status in at most 16 KiB: lists go first, and `truncated` says so."""
+    for cut in (_cut_files, _cut_report, _cut_refs, _cut_history):
+        if status.size() <= MAX_STATUS_BYTES:
+            return status
+        status = cut(status).model_copy(update={"truncated": True})
+    return status
+
+
+def _cut_files(status: AgentTaskStatus) -> AgentTaskStatus:
+    if not status.artifacts:
+        return status
+    few = tuple(shorten(f, 80) for f in status.artifacts.files_changed[:10])
+    return _with_artifacts(status, files_changed=few)
+
+
+def _cut_report(status: AgentTaskStatus) -> AgentTaskStatus:
+    report = status.report.model_copy(update={"reasons": ()}) if status.report else None
+    return status.model_copy(update={"report": report})
+
+
+def _cut_refs(status: AgentTaskStatus) -> AgentTaskStatus:
+    return _with_artifacts(status, refs=status.artifacts.refs[:5]) if status.artifacts else status
+
+
+def _cut_history(status: AgentTaskStatus) -> AgentTaskStatus:
+    few = {"runs": status.runs[-2:], "attempts": status.attempts[-2:]}
+    status = status.model_copy(update=few)
+    return _with_artifacts(status, files_changed=(), refs=()) if status.artifacts else status
+
+
+def _with_artifacts(status: AgentTaskStatus, **update: Iterable[object]) -> AgentTaskStatus:
+    assert status.artifacts is not None
+    return status.model_copy(update={"artifacts": status.artifacts.model_copy(update=update)})

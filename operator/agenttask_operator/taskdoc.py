@@ -1,0 +1,91 @@
+"""The task document: everything the pod is told, from task and class together.
+
+Pure, and without a secret: endpoints and keys go to the courier by other ways.
+"""
+
+from fnmatch import fnmatchcase
+
+from agenttask_api import names
+from agenttask_api.agentclass import AgentClassSpec
+from agenttask_api.spec import AgentTaskSpec
+from agenttask_api.taskdocument import (
+    MAX_DOCUMENT_BYTES,
+    Clocks,
+    GitPolicy,
+    ModelSettings,
+    TaskDocument,
+    TaskIdentity,
+)
+from agenttask_operator.admission import Granted, InvalidTask
+
+
+def build_document(
+    identity: TaskIdentity, task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted
+) -> TaskDocument:
+    """Return the document; raises InvalidTask when it is larger than a pod can carry."""
+    document = TaskDocument(
+        identity=identity,
+        role=task.role,
+        prompt=task.prompt or "",
+        context=task.context,
+        repo=task.repo,
+        setup=task.setup,
+        env=task.env,
+        model=_model(task, class_, granted),
+        constraints=task.constraints.model_copy(
+            update={"max_model_tokens": granted.max_model_tokens}
+        ),
+        tools_allow=_tools(task.tools.allow, class_.tools.allow),
+        verify=task.verify,
+        protect=task.protect,
+        output=task.output,
+        artifacts=task.artifacts,
+        git=_git(class_),
+        clocks=_clocks(class_, granted),
+    )
+    size = len(write_document(document).encode())
+    if size > MAX_DOCUMENT_BYTES:
+        raise InvalidTask(f"the task takes {size} bytes; at most {MAX_DOCUMENT_BYTES} fit a pod")
+    return document
+
+
+def write_document(document: TaskDocument) -> str:
+    """Return the document as the text of names.TASK_FILE."""
+    return document.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _model(task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted) -> ModelSettings:
+    ours, theirs = task.model, class_.model.generation
+    return ModelSettings(
+        name=granted.model_name,
+        temperature=theirs.temperature if ours.temperature is None else ours.temperature,
+        max_tokens=ours.max_tokens or theirs.max_tokens,
+        context_window=theirs.context_window,
+        profile=class_.model.profile.value,
+    )
+
+
+def _tools(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what both allow; a task can only narrow what its class allows."""
+    if not asked or "*" in asked:
+        return allowed
+    narrowed = [t for t in asked if any(fnmatchcase(t, a) for a in allowed)]
+    narrowed += [a for a in allowed if any(fnmatchcase(a, t) for t in asked)]
+    return tuple(dict.fromkeys(narrowed))
+
+
+def _git(class_: AgentClassSpec) -> GitPolicy:
+    return GitPolicy(
+        author_name=class_.git.author_name,
+        author_email=class_.git.author_email,
+        deny_paths=class_.git.deny_paths,
+        secret_scan=class_.git.secret_scan,
+    )
+
+
+def _clocks(class_: AgentClassSpec, granted: Granted) -> Clocks:
+    return Clocks(
+        run_seconds=granted.active_deadline_seconds,
+        flush_seconds=class_.flush_seconds,
+        grace_seconds=names.GRACE_SECONDS,
+    )

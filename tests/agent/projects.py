@@ -1,0 +1,71 @@
+"""Real git repositories to work on."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+UTILS = '''"""Small functions."""
+
+
+def add(a, b):
+    return a + b
+
+
+def slugify(text):
+    """Return the text in lower case with dashes for spaces."""
+    words = text.lower().split()
+    return "-".join(words)
+'''
+TEST_UTILS = """from utils import add, slugify
+
+
+def test_add():
+    assert add(2, 3) == 5
+
+
+def test_slugify():
+    assert slugify("Hello  World") == "hello-world"
+"""
+TEST_HELLO = """import utils
+
+
+def test_hello_world():
+    assert utils.hello_world() == "Hello, World!"
+"""
+PROJECT = {
+    "utils.py": UTILS,
+    "tests/test_utils.py": TEST_UTILS,
+    "tests/test_hello.py": TEST_HELLO,
+    "conftest.py": "",
+}
+GIT_ENV = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **{f"GIT_{who}_NAME": "Ada" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "ada@example.org" for who in ("AUTHOR", "COMMITTER")},
+}
+
+
+def git(root: Path, *argv: str) -> str:
+    """Run plain git, as a developer would, and return its output."""
+    command = ["git", "-c", "protocol.file.allow=always", *argv]
+    done = subprocess.run(
+        command, cwd=root, env=GIT_ENV, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def make_repository(root: Path, files: Mapping[str, str] = PROJECT) -> Path:
+    """Make a repository with one commit on branch `agent` and return its root."""
+    root.mkdir(parents=True)
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode())
+    git(root, "init", "--quiet", "--initial-branch=agent")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message=Start")
+    return root

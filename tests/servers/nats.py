@@ -1,0 +1,78 @@
+"""A real nats-server with JetStream, which a test may stop and start again."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+FALLBACK = Path("/tmp/b/nats-server")
+START_SECONDS = 10.0
+
+
+def nats_binary() -> str:
+    """Return nats-server: from AGENTTASK_NATS_SERVER, else as the project's cluster builds it."""
+    if given := os.environ.get("AGENTTASK_NATS_SERVER"):
+        return given
+    kind = Path(__file__).parents[2] / "hack" / "cluster" / "kind"
+    if kind.exists():
+        argv = [str(kind), "binary", "nats-server"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and Path(done.stdout.strip()).exists():
+            return done.stdout.strip()
+    return str(FALLBACK)
+
+
+@dataclass
+class NatsServer:
+    """One server on a fixed port with a folder that outlives a stop."""
+
+    folder: Path
+    binary: str
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until it accepts connections."""
+        argv = [
+            self.binary,
+            "-js",
+            "-sd",
+            str(self.folder),
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._accepts():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.binary} does not listen on {self.port}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Kill the server; its folder stays."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _accepts(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+            return True
+        return False
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
