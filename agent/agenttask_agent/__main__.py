@@ -37,7 +37,7 @@ def _call(arguments: argparse.Namespace) -> int:
     result = call(
         arguments.workspace,
         arguments.operation,
-        json.loads(arguments.params),
+        arguments.params,
         role=arguments.role,
         allow=tuple(arguments.allow or ("*",)),
         read_only=arguments.read_only,
@@ -69,6 +69,19 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _role(text: str) -> str:
+    from agenttask_api.spec import Role
+
+    return Role(text.upper()).value
+
+
+def _json_object(text: str) -> dict[str, object]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
 def _print(text: str) -> None:
     sys.stdout.write(text.rstrip("\n") + "\n")
 
@@ -96,7 +109,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_policy(parser: argparse.ArgumentParser, role: str | None) -> None:
-    parser.add_argument("--role", default=role, help="DEV, QA, ARCHITECT, DEVOPS, DATA or PO")
+    parser.add_argument("--role", type=_role, default=role, help="DEV, QA, ARCHITECT, DEVOPS, DATA, PO")
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--allow", action="append", metavar="PATTERN", help="like files.*")
 
@@ -104,7 +117,7 @@ def _add_policy(parser: argparse.ArgumentParser, role: str | None) -> None:
 def _add_call(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("operation", help="like files.read_file")
     parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", default="{}", help="a JSON object")
+    parser.add_argument("--params", type=_json_object, default="{}", help="a JSON object")
     _add_policy(parser, "DEV")
 
 

@@ -12,7 +12,6 @@ SPECIAL = re.compile(
     r"<(/?)(\|[A-Za-z0-9_ .:-]{1,40}\||(?:tool_call|tool_response|tools|think|function"
     r"|parameter|start_of_turn|end_of_turn|s)(?=[>=\s/])|[｜][^<>\n]{1,40}[｜])"
 )
-REWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])|\r(?=\n|$)")
 INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -28,7 +27,7 @@ def neutralise(text: str) -> str:
 def plain_terminal(output: bytes) -> str:
     """Return a program's output as text: no colours, progress bars at their last state."""
     text = ANSI.sub("", output.decode("utf-8", "replace").replace("\r\n", "\n"))
-    return REWRITTEN.sub("", text)
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def cap(text: str, limit: int, head_share: float = 0.6) -> tuple[str, bool]:

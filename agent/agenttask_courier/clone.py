@@ -194,7 +194,8 @@ def _forbid_password(url: str) -> None:
 def _wipe(places: Places) -> None:
     """Remove what an interrupted clone left, so that a restart begins afresh."""
     places.clone_facts.unlink(missing_ok=True)
-    for folder in (places.pristine_repo, places.repo, places.agent_remote):
+    places.attached_mark.unlink(missing_ok=True)
+    for folder in (places.pristine_repo, places.repo, places.agent_remote, places.incoming):
         if folder.exists():
             shutil.rmtree(folder)
 

@@ -52,7 +52,9 @@ class Door:
 
     def app(self) -> web.Application:
         """Return the application that answers on the door's socket."""
-        app = web.Application(middlewares=[_errors], client_max_size=MAX_MODEL_REQUEST_BYTES)
+        app = web.Application(
+            middlewares=[_errors, self._attached_first], client_max_size=MAX_MODEL_REQUEST_BYTES
+        )
         app.router.add_get("/lifeline", self.lifeline, allow_head=False)
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_get("/v1/models", self.models, allow_head=False)
@@ -63,6 +65,13 @@ class Door:
         app.router.add_put("/result", self.result)
         app.router.add_get("/receipt", self.get_receipt, allow_head=False)
         return app
+
+    @web.middleware
+    async def _attached_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse everything before the lifeline, which starts the run's clock."""
+        if request.path != "/lifeline" and not self.inbox.attached.is_set():
+            raise Refused(409, "Conflict", "open the lifeline first")
+        return await handler(request)
 
     async def lifeline(self, request: web.Request) -> web.StreamResponse:
         """Never end; whoever holds this is alive, and its end means that he is gone."""

@@ -64,8 +64,14 @@ class Gate:
             self._check_open()
             request = prepare_chat(body, self.document, self._remaining())
             self.first_call = self.first_call or now()
-            answer = await self._ask("POST", "/v1/chat/completions", request)
-            self._count(request, answer)
+            try:
+                answer = await self._ask("POST", "/v1/chat/completions", request)
+            except asyncio.CancelledError:
+                self._count(_tokens_of(request), 0)  # Walked away from, but paid for.
+                raise
+            self._count(
+                *(_usage_of(answer) or (_tokens_of(request), len(answer.body) // BYTES_PER_TOKEN))
+            )
         return answer
 
     async def tokenize(self, body: dict[str, object]) -> Relayed:
@@ -121,16 +127,13 @@ class Gate:
             headers["Authorization"] = f"Bearer {self.key_file.read_text('utf-8').strip()}"
         return headers
 
-    def _count(self, request: dict[str, object], answer: Relayed) -> None:
-        told = _usage_of(answer)
-        if told is None:
-            told = _estimate(request, answer)
-        entry = self.usage
+    def _count(self, input_tokens: int, output_tokens: int) -> None:
+        before = self.usage
         self.usage = Usage(
-            model_calls=entry.model_calls + 1,
-            input_tokens=entry.input_tokens + told[0],
-            output_tokens=entry.output_tokens + told[1],
-            total_tokens=entry.total_tokens + sum(told),
+            model_calls=before.model_calls + 1,
+            input_tokens=before.input_tokens + input_tokens,
+            output_tokens=before.output_tokens + output_tokens,
+            total_tokens=before.total_tokens + input_tokens + output_tokens,
         )
         self.on_usage(self.usage)
 
@@ -220,8 +223,8 @@ def _usage_of(answer: Relayed) -> tuple[int, int] | None:
     return max(0, told[0]), max(0, told[1])
 
 
-def _estimate(request: dict[str, object], answer: Relayed) -> tuple[int, int]:
-    return len(json.dumps(request)) // BYTES_PER_TOKEN, len(answer.body) // BYTES_PER_TOKEN
+def _tokens_of(request: dict[str, object]) -> int:
+    return len(json.dumps(request)) // BYTES_PER_TOKEN
 
 
 def _models_named(body: bytes, name: str) -> list[object]:

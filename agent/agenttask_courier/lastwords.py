@@ -15,8 +15,8 @@ class LastWords:
         self.digest = digest
 
     def say(self, **changes: object) -> None:
-        """Change the digest and write it; a final one is never taken back."""
-        if self.digest.final and not changes.get("final", True):
+        """Change the digest and write it; a final one only yields to a final one."""
+        if self.digest.final and not changes.get("final"):
             return
         self.digest = self.digest.model_copy(update=changes)
         try:

@@ -48,6 +48,11 @@ class Places:
         return self.pristine / "incoming"
 
     @property
+    def attached_mark(self) -> Path:
+        """There once an agent has attached: a courier that finds it has died before."""
+        return self.pristine / "attached"
+
+    @property
     def repo(self) -> Path:
         return self.workspace / Path(names.REPO_DIR).name
 

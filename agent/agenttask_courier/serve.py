@@ -9,9 +9,10 @@ import hashlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agenttask_api import events
 from agenttask_api.clonefacts import CloneFacts
@@ -106,14 +107,26 @@ class Courier:
 
     async def _whole_run(self, receipt: "asyncio.Future[Receipt]") -> None:
         """See one agent through; without one nothing is judged: pod and Job say why."""
-        await first_of(self.inbox.attached.wait(), self.clocks.ending.wait())
-        if self.inbox.attached.is_set():
+        if self.places.attached_mark.exists():
+            receipt.set_result(await self._settle(await self._after_a_crash()))
+        elif await self._attached():
             self._begin()
             outcome = await self._judged(await self._agent_ended())
             receipt.set_result(await self._settle(outcome))
         self.settled.set()
 
+    async def _attached(self) -> bool:
+        await first_of(self.inbox.attached.wait(), self.clocks.ending.wait())
+        return self.inbox.attached.is_set()
+
+    async def _after_a_crash(self) -> Outcome:
+        """End a run whose courier died: its clock and its count of tokens are lost."""
+        outcome = await self._judged(Ending.GONE)
+        words = "the courier died during the run and was started again"
+        return replace(outcome, reason=Reason.INTERNAL_ERROR, message=words)
+
     def _begin(self) -> None:
+        self.places.attached_mark.touch()
         self.clocks.start_run()
         self.words.say(reason=Reason.RUNNING, started=now())
         self.publisher.event(events.STARTED, Reason.RUNNING)
@@ -145,7 +158,7 @@ class Courier:
         self.gate.close("the agent's part has ended")
         judging = asyncio.create_task(self.judge.judge(how, self.clocks.run_left))
         if await self.clocks.finish(judging):
-            return judging.result()
+            return _outcome_of(judging)
         return failed(Reason.NO_RESULT, "the pod was stopped before the change was judged")
 
     async def _settle(self, outcome: Outcome) -> Receipt:
@@ -218,3 +231,12 @@ class Courier:
             yield
         finally:
             await self.publisher.close()
+
+
+def _outcome_of(judging: "asyncio.Task[Outcome]") -> Outcome:
+    """Return the outcome; a fault in judging itself is one, too, and goes to the log."""
+    error = judging.exception()
+    if error is None:
+        return judging.result()
+    traceback.print_exception(error)
+    return failed(Reason.INTERNAL_ERROR, f"judging failed: {type(error).__name__}")

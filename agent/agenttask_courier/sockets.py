@@ -7,6 +7,8 @@ from pathlib import Path
 from aiohttp import web
 
 _CLOSE_SECONDS = 0.2
+_LINGER_SECONDS = 1.0
+"""How long the rest of a refused body is still read, so that the refusal arrives."""
 
 
 @asynccontextmanager
@@ -17,7 +19,11 @@ async def listen(app: web.Application, socket: Path) -> AsyncIterator[None]:
     """
     _remove(socket)
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_SECONDS
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_CLOSE_SECONDS,
+        lingering_time=_LINGER_SECONDS,
     )
     await runner.setup()
     try:

@@ -9,7 +9,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,32 +72,23 @@ def step_environment(
 async def run_step(command: Command, directory: Path, environment: dict[str, str]) -> StepResult:
     """Run one command to its end or its timeout; never raises for what it does."""
     started = time.monotonic()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command.run,
-            cwd=directory,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        return StepResult(name=command.name, exit_code=None, output=_not_started(command, error))
-    return await _follow(process, command, started)
-
-
-async def _follow(
-    process: asyncio.subprocess.Process, command: Command, started: float
-) -> StepResult:
     output = CappedOutput()
-    reader = asyncio.create_task(_read(process, output))
-    try:
+    async with _pipe_into(output) as (sink, drain):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command.run,
+                cwd=directory,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            said = _not_started(command, error)
+            return StepResult(name=command.name, exit_code=None, output=said)
         timed_out = not await _ends(process, command.timeout_seconds)
-    finally:
-        _kill_group(process.pid)
-    await process.wait()
-    await _drain(reader)
+        await drain()
     return StepResult(
         name=command.name,
         exit_code=None if timed_out else process.returncode,
@@ -107,24 +99,52 @@ async def _follow(
 
 
 async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
+    """Say whether it ended in time; its whole group is dead afterwards in any case."""
+    try:
         await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        return False
+    else:
         return True
-    return False
+    finally:
+        _kill_group(process.pid)
+        await process.wait()
 
 
-async def _read(process: asyncio.subprocess.Process, output: CappedOutput) -> None:
-    assert process.stdout is not None
-    while data := await process.stdout.read(64 * 1024):
+@asynccontextmanager
+async def _pipe_into(
+    output: CappedOutput,
+) -> AsyncIterator[tuple[int, Callable[[], Awaitable[None]]]]:
+    """Yield a pipe's writing end and a way to wait for the rest of it.
+
+    A pipe of our own: asyncio's stays open as long as any process holds it, and a
+    process that left the group may hold it for ever.
+    """
+    source, sink = os.pipe()
+    stream = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(source, "rb")
+    )
+    reader = asyncio.create_task(_read(stream, output))
+
+    async def drain() -> None:
+        os.close(sinks.pop())
+        await asyncio.wait({reader}, timeout=_DRAIN_SECONDS)
+
+    sinks = [sink]
+    try:
+        yield sink, drain
+    finally:
+        reader.cancel()
+        transport.close()
+        for handle in sinks:
+            os.close(handle)
+
+
+async def _read(stream: asyncio.StreamReader, output: CappedOutput) -> None:
+    while data := await stream.read(64 * 1024):
         output.add(data)
-
-
-async def _drain(reader: "asyncio.Task[None]") -> None:
-    """Take what the pipe still holds; a process that left the group may keep it open."""
-    await asyncio.wait({reader}, timeout=_DRAIN_SECONDS)
-    reader.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await reader
 
 
 def _kill_group(group: int) -> None:

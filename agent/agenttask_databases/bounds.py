@@ -23,8 +23,11 @@ MAX_WIRE_BYTES = 16 * 1024 * 1024
 """What a server may send for one statement before we hang up."""
 
 
-class TooMuch(Exception):
-    """The server sends more than is taken, even to throw it away."""
+class TooMuch(ConnectionError):
+    """The server sends more than is taken, even to throw it away.
+
+    To a driver that reads on, it is a connection that was lost.
+    """
 
 
 @dataclass
@@ -85,13 +88,15 @@ def size_of(value: JsonValue) -> int:
 
 def number(value: float) -> JsonValue:
     """Return the number, or its name where JSON has no such number."""
-    return value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(
-        value, "NaN"
+    return (
+        value
+        if math.isfinite(value)
+        else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
     )
 
 
 def text_of(raw: bytes) -> str:
-    """Return the bytes as text; what is no UTF-8 stays readable as \\xNN."""
+    """Return the bytes as text; bytes that are no UTF-8 stay readable as escapes."""
     return raw.decode("utf-8", "backslashreplace")
 
 

@@ -31,6 +31,8 @@ SCHEMES: dict[str, tuple[ConnectionKind, str]] = {
     "neo4j": (ConnectionKind.NEO4J, "disable"),
     "bolt+s": (ConnectionKind.NEO4J, "verify-full"),
     "neo4j+s": (ConnectionKind.NEO4J, "verify-full"),
+    "bolt+ssc": (ConnectionKind.NEO4J, "require"),
+    "neo4j+ssc": (ConnectionKind.NEO4J, "require"),
 }
 """Scheme to kind and TLS; empty = as the server offers it."""
 TLS_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})

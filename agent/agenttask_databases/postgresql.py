@@ -9,22 +9,13 @@ transaction holds those back.
 
 What only the role's permissions can prevent: SECURITY DEFINER functions and
 extensions such as dblink that act outside the transaction.
-
-Results are read row by row through libpq itself, as text: no value of a server can
-fail to be converted, and nothing is buffered beyond one row.
 """
 
 import contextlib
-import json
-import socket
-import struct
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import generators, waiting
-from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
-from psycopg.pq.abc import PGresult
 
 from agenttask_api.databases import (
     DatabaseError,
@@ -32,19 +23,16 @@ from agenttask_api.databases import (
     PostgresqlQuery,
     PostgresqlSchema,
     Rows,
-    Scalar,
 )
-from agenttask_databases.bounds import MAX_WIRE_BYTES, Table, TooMuch, number
+from agenttask_databases import libpq
+from agenttask_databases.bounds import Table
 from agenttask_databases.connection import ConnectionConfig
 from agenttask_databases.statements import refusal
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
-BOOL, INTEGERS, FLOATS = 16, frozenset({20, 21, 23, 26}), frozenset({700, 701})
 READ_ONLY_TRANSACTION, CANCELED, LOCKED = "25006", "57014", "55P03"
-_BYTES_RECEIVED = 128
-"""Offset of tcpi_bytes_received in Linux's struct tcp_info."""
 
 POWERS = """SELECT r.rolsuper OR EXISTS (
   SELECT FROM pg_catalog.pg_roles p
@@ -69,34 +57,17 @@ WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum"""
 
 
-class _Connection(psycopg.AsyncConnection[Any]):
-    """Counts what arrives, and never waits for a server that does not answer."""
-
-    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            counted = _counted(gen, self.pgconn.socket)
-            return await waiting.wait_async(counted, self.pgconn.socket, interval=interval)
-        except BaseException:
-            if self.pgconn.status == ConnStatus.OK:
-                self._hang_up_unless_idle()
-            raise
-
-    def _hang_up_unless_idle(self) -> None:
-        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-            self.pgconn.finish()
-
-
 async def query(config: ConnectionConfig, request: PostgresqlQuery) -> Rows:
     """Execute the statement; raises DatabaseError with the server's own words."""
     if why := refusal(request.query, config.read_only):
         raise DatabaseError(Failure.DENIED, why)
-    params = [_param(value) for value in request.params]
+    params = [libpq.param(value) for value in request.params]
     return await _transaction(config, request.query, params, request.seconds)
 
 
 async def schema(config: ConnectionConfig, request: PostgresqlSchema) -> Rows:
     """Return one row per column of every table and view in the schema."""
-    params = [_param(request.schema_name)]
+    params = [libpq.param(request.schema_name)]
     return await _transaction(config, SCHEMA, params, request.seconds, read_only=True)
 
 
@@ -111,8 +82,9 @@ async def _transaction(
     connection = await _connect(config, seconds, read_only)
     try:
         await _check_role(connection)
-        answer = await _execute(connection, statement.encode(), params, read_only)
-        await (connection.rollback() if read_only else connection.commit())
+        answer = await _execute(connection, statement, params, read_only)
+        if not read_only:
+            await connection.commit()
         return answer
     except psycopg.Error as error:
         raise _told(error) from None
@@ -120,9 +92,9 @@ async def _transaction(
         await connection.close()
 
 
-async def _connect(config: ConnectionConfig, seconds: float, read_only: bool) -> _Connection:
+async def _connect(config: ConnectionConfig, seconds: float, read_only: bool) -> libpq.Connection:
     try:
-        connection = await _Connection.connect(**_arguments(config, seconds, read_only))
+        connection = await libpq.Connection.connect(**_arguments(config, seconds, read_only))
     except psycopg.Error as error:
         credentials = "authentication failed" in str(error)
         what = "refuses the credentials" if credentials else "cannot be reached"
@@ -159,7 +131,7 @@ def _arguments(config: ConnectionConfig, seconds: float, read_only: bool) -> dic
     }
 
 
-async def _check_role(connection: _Connection) -> None:
+async def _check_role(connection: libpq.Connection) -> None:
     """Refuse roles that no transaction holds back; takes the transaction's snapshot."""
     cursor = await connection.execute(POWERS)
     row = await cursor.fetchone()
@@ -169,63 +141,26 @@ async def _check_role(connection: _Connection) -> None:
 
 
 async def _execute(
-    connection: _Connection, statement: bytes, params: Sequence[bytes | None], read_only: bool
+    connection: libpq.Connection, statement: str, params: Sequence[bytes | None], read_only: bool
 ) -> Rows:
     table, affected = Table(), None
-    async for result in _results(connection, statement, params):
-        if not table.columns:
-            table.columns = tuple(_name(result, at) for at in range(result.nfields))
+    await connection.send(statement.encode(), params)
+    while (result := await connection.next()) is not None:
+        table.columns = table.columns or libpq.columns(result)
         for row in range(result.ntuples):
-            table.add([_value(result, row, at) for at in range(result.nfields)])
+            table.add(libpq.values(result, row))
         if table.full and read_only:
-            await _cancel(connection)
+            await _stop(connection)
             break
         affected = affected if result.command_tuples is None else result.command_tuples
     return table.answer(None if read_only else affected)
 
 
-async def _results(
-    connection: _Connection, statement: bytes, params: Sequence[bytes | None]
-) -> AsyncIterator[PGresult]:
-    """Send by the extended protocol, which takes one statement only, and read row by row."""
-    libpq = connection.pgconn
-    libpq.send_query_params(statement, params or None, result_format=Format.TEXT)
-    libpq.set_single_row_mode()
-    await connection.wait(generators.send(libpq))
-    while (result := await connection.wait(generators.fetch(libpq))) is not None:
-        if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-            raise DatabaseError(Failure.DENIED, "COPY is not allowed")
-        if result.status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result)
-        yield result
-
-
-async def _cancel(connection: _Connection) -> None:
-    """Tell the server to stop, then hang up: nobody reads the rest."""
-    if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+async def _stop(connection: libpq.Connection) -> None:
+    """Tell the server that nobody reads the rest."""
+    if connection.busy:
         with contextlib.suppress(psycopg.Error, TimeoutError):
             await connection.cancel_safe(timeout=CANCEL_SECONDS)
-    connection.pgconn.finish()
-
-
-def _counted(gen: Any, descriptor: int) -> Generator[Any, Any, Any]:
-    """Run libpq's steps; raises TooMuch once the server has sent more than is taken."""
-    with socket.socket(fileno=socket.dup(descriptor)) as wire:
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                _check_received(wire)
-                wanted = gen.send(ready)
-        except StopIteration as stop:
-            return stop.value
-
-
-def _check_received(wire: socket.socket) -> None:
-    info = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    received = struct.unpack_from("Q", info, _BYTES_RECEIVED)[0]
-    if received > MAX_WIRE_BYTES:
-        raise TooMuch
 
 
 def _told(error: psycopg.Error) -> DatabaseError:
@@ -250,43 +185,3 @@ def _details(told: psycopg.errors.Diagnostic) -> list[tuple[str, str | None]]:
         ("hint", told.message_hint),
         ("at character", told.statement_position),
     ]
-
-
-def _name(result: PGresult, column: int) -> str:
-    return (result.fname(column) or b"").decode("utf-8", "replace")
-
-
-def _value(result: PGresult, row: int, column: int) -> bool | int | float | str | None:
-    raw = result.get_value(row, column)
-    if raw is None:
-        return None
-    oid = result.ftype(column)
-    if oid == BOOL:
-        return raw == b"t"
-    if oid in INTEGERS:
-        return int(raw)
-    return number(float(raw)) if oid in FLOATS else raw.decode("utf-8", "replace")  # type: ignore[return-value]
-
-
-def _param(value: Scalar | list[Scalar]) -> bytes | None:
-    """Return the value as the server reads it; types follow from the statement."""
-    if value is None:
-        return None
-    text = _array(value) if isinstance(value, list) else _scalar(value)
-    if "\x00" in text:
-        raise DatabaseError(Failure.STATEMENT, "a text in PostgreSQL has no NUL characters")
-    return text.encode()
-
-
-def _scalar(value: bool | int | float | str) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _array(values: Sequence[Scalar]) -> str:
-    """Return an array literal; every element but NULL is quoted."""
-    return "{" + ",".join("NULL" if v is None else _quoted(_scalar(v)) for v in values) + "}"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -7,10 +7,11 @@ message, and a role that is no superuser.
 import re
 
 READ_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN"})
-REFUSED_WORDS = frozenset(
-    "ABORT BEGIN CLOSE COMMIT COPY DEALLOCATE DECLARE DISCARD END EXECUTE FETCH LISTEN LOAD LOCK "
-    "MOVE NOTIFY PREPARE RELEASE RESET ROLLBACK SAVEPOINT SET START UNLISTEN".split()
-)
+_REFUSED_WORDS = """
+    ABORT BEGIN CLOSE COMMIT COPY DEALLOCATE DECLARE DISCARD END EXECUTE FETCH LISTEN LOAD LOCK
+    MOVE NOTIFY PREPARE RELEASE RESET ROLLBACK SAVEPOINT SET START UNLISTEN
+"""
+REFUSED_WORDS = frozenset(_REFUSED_WORDS.split())
 """Sessions, transactions and server files are ours, also where writing is allowed."""
 _SKIPPED = re.compile(r"[\s(;]+|--[^\n\r]*")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")

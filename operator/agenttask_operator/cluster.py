@@ -81,6 +81,7 @@ class Cluster:
     """A connection to one API server."""
 
     def __init__(self, client: ApiClient) -> None:
+        client.user_agent = f"agenttask-operator/{own_version()}"
         self._client = client
         self._host = client.configuration.host.rstrip("/")
 
@@ -96,7 +97,7 @@ class Cluster:
             await load_kube_config(client_configuration=configuration)
         else:
             await _load_default(configuration)
-        return cls(_client(configuration))
+        return cls(ApiClient(configuration))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -227,12 +228,6 @@ async def _load_default(configuration: Configuration) -> None:
         load_incluster_config(client_configuration=configuration)
     except ConfigException:
         await load_kube_config(client_configuration=configuration)
-
-
-def _client(configuration: Configuration) -> ApiClient:
-    client = ApiClient(configuration)
-    client.user_agent = f"agenttask-operator/{own_version()}"
-    return client
 
 
 def own_version() -> str:

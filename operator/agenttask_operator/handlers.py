@@ -40,9 +40,8 @@ def run(settings: Settings) -> None:
     )
 
 
-@kopf.on.startup()
-async def configure(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    """Set kopf up and start everything that is not kopf."""
+def tune(settings: kopf.OperatorSettings) -> None:
+    """Set kopf up, each setting for its reason."""
     # We post a few Events of our own, with names that make them unique.
     settings.posting.enabled = False
     # Peering has no fencing and freezes everybody at equal priorities.
@@ -62,6 +61,12 @@ async def configure(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) 
     # `persistence` stays as it is: without change handlers kopf stores nothing.
     # Less than the grace period of our own pod.
     settings.process.ultimate_exiting_timeout = 25.0
+
+
+@kopf.on.startup()
+async def configure(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
+    """Set kopf up and start everything that is not kopf."""
+    tune(settings)
     runtime = Runtime(read_settings(os.environ), await Cluster.connect())
     await runtime.start()
     memo.runtime = runtime

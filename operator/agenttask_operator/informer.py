@@ -48,11 +48,19 @@ class Listener:
 class Informer:
     """Keeps a listener informed of one kind in one namespace, or in all."""
 
-    def __init__(self, source: Source, kind: Kind, namespace: str, listener: Listener) -> None:
+    def __init__(
+        self,
+        source: Source,
+        kind: Kind,
+        namespace: str,
+        listener: Listener,
+        pause: float = BACKOFF_FIRST_SECONDS,
+    ) -> None:
         self._source = source
         self._kind = kind
         self._namespace = namespace
         self._listener = listener
+        self._pause = pause
         self._failures = 0
         self.synced = asyncio.Event()
         """Set once everything was listed for the first time."""
@@ -105,7 +113,7 @@ class Informer:
         return version
 
     async def _back_off(self, error: ClusterError | None) -> None:
-        ceiling = min(BACKOFF_FIRST_SECONDS * 2 ** min(self._failures, 10), BACKOFF_LAST_SECONDS)
+        ceiling = min(self._pause * 2 ** min(self._failures, 10), BACKOFF_LAST_SECONDS)
         asked = error.retry_after if isinstance(error, Unavailable) else 0.0
         delay = max(asked, ceiling * (0.5 + random.random() / 2))
         self._failures += 1

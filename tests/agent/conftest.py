@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.agent.door import DoorDouble, serving
-from tests.agent.projects import make_repository
+from tests.agent.projects import PROJECT, make_repository
+from tests.agent.toolboxes import Tools
 
 import agenttask_agent
 import agenttask_api
@@ -146,4 +147,26 @@ def make_pod(tmp_path: Path) -> Iterator[MakePod]:
 @pytest.fixture
 def hello_world() -> Script:
     """The product's own rehearsal of the reference task."""
-    return load_script(REHEARSALS / "hello-world.yaml")
+    return load_script(REHEARSALS / "hello-world.yaml").model_copy(update={"model": MODEL})
+
+
+MakeTools = Callable[..., Tools]
+
+
+@pytest.fixture
+def make_tools(tmp_path: Path) -> Iterator[MakeTools]:
+    """Make a toolbox on a new repository; `files` and policy options as keywords."""
+    with contextlib.ExitStack() as stack:
+
+        def make(files: Mapping[str, str] = PROJECT, **options: Any) -> Tools:
+            tools = Tools(make_repository(tmp_path / "repo", files), tmp_path / "tmp", **options)
+            stack.callback(tools.close)
+            return tools
+
+        yield make
+
+
+@pytest.fixture
+def tools(make_tools: MakeTools) -> Tools:
+    """A developer's toolbox on the demo project."""
+    return make_tools()

@@ -1,6 +1,7 @@
 """The rules, by table; and that they always come to an end."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -214,4 +215,5 @@ def _after(step: Step, facts: Facts, data: st.DataObject) -> Facts:
         Step.PUSH: ("push_refused", _WORDS),
     }
     name, strategy = found[step]
-    return replace(facts, **{name: data.draw(strategy)})
+    found_out: dict[str, Any] = {name: data.draw(strategy)}
+    return replace(facts, **found_out)

@@ -6,12 +6,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from tests.courier.conftest import MakeDocument
+from tests.courier.pod import eventually
+from tests.servers.vllm import DROP, MODEL, VLLM
 
 from agenttask_courier.errors import Refused
 from agenttask_courier.gate import Gate, new_client, prepare_chat
 from agenttask_courier.places import Places
-from tests.courier.conftest import MakeDocument
-from tests.servers.vllm import DROP, MODEL, VLLM
 
 ASK = {"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]}
 MakeGate = Callable[..., Gate]
@@ -164,12 +165,22 @@ async def test_closing_breaks_off_the_call_under_way(vllm: VLLM, make_gate: Make
     gate = make_gate()
     vllm.hold = threading.Event()
     call = asyncio.create_task(gate.chat(ASK))
-    while not vllm.calls:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: bool(vllm.calls))
     gate.close("cancelled")
     with pytest.raises(Refused) as refused:
         await call
     assert (refused.value.status, refused.value.kind) == (403, "gate_closed")
+
+
+async def test_a_call_that_the_agent_walks_away_from_is_counted(vllm: VLLM, make_gate: MakeGate):
+    gate = make_gate()
+    vllm.hold = threading.Event()
+    call = asyncio.create_task(gate.chat({"messages": [{"role": "user", "content": "x" * 4000}]}))
+    await eventually(lambda: bool(vllm.calls))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert gate.usage.input_tokens > 1000
 
 
 async def test_only_the_task_model_is_listed(make_gate: MakeGate):

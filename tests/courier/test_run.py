@@ -5,17 +5,17 @@ import hashlib
 import json
 import sys
 
-import nats as nats_py
 import pytest
-
-from agenttask_courier import serve
-from agenttask_courier.drain import drain
-from agenttask_courier.places import Places
 from tests.courier.conftest import MakeDocument, Origin, git, write_files
 from tests.courier.pod import Pod, apply_check, eventually, running_pod
 from tests.servers.githttps import PASSWORD
 from tests.servers.nats import NatsServer
 from tests.servers.vllm import VLLM
+
+import nats as nats_py
+from agenttask_courier import serve
+from agenttask_courier.drain import drain
+from agenttask_courier.places import Places
 
 FIX = {"src/calc.py": "def add(a, b):\n    return a + b\n"}
 PYTEST = {

@@ -46,8 +46,8 @@ def test_the_result_is_in_nats_with_the_same_facts(testbed: Kubectl) -> None:
     result = nats_result(testbed, "hello-world")
 
     assert result["success"] is True
-    assert result["taskId"] == f"{WHERE}.hello-world"
-    assert result["artifacts"]["change"]["commitSha"] == state["artifacts"]["commitSHA"]
+    assert result["task_id"] == f"{WHERE}.hello-world"
+    assert result["artifacts"]["change"]["commit_sha"] == state["artifacts"]["commitSHA"]
     assert {r["name"] for r in state["artifacts"]["refs"]} >= {"change.patch", "transcript.jsonl"}
     assert condition(state, "ArtifactsStored")["status"] == "True"
     assert condition(state, "EventsPublished")["status"] == "True"

@@ -1,13 +1,13 @@
 """Builders of what the operator sees: one line per object in a test."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from agenttask_api import names
 from agenttask_api.digest import Digest, write_digest
 from agenttask_api.reasons import Reason
 from agenttask_api.schema import API_VERSION
-
 from agenttask_operator.clock import format_time
 from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.observed import (
@@ -22,11 +22,17 @@ from agenttask_operator.observed import (
 )
 
 Object = dict[str, Any]
+A = TypeVar("A")
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 UID = "6a5c1f2e-0000-4000-8000-000000000001"
 DEFAULTS = Defaults("agent:dev")
 WITH_NATS = Defaults("agent:dev", "nats://nats.example:4222")
+
+
+def first(actions: Iterable[object], kind: type[A]) -> A:
+    """Return the first action of that kind."""
+    return next(a for a in actions if isinstance(a, kind))
 
 
 def ago(seconds: float) -> datetime:
@@ -138,12 +144,12 @@ def make_pod(*containers: Object, **more: Any) -> Pod:
     return parse_pod(pod_object(*containers, **more))
 
 
-def digest(reason: Reason = Reason.COMPLETED, phase: str = "Succeeded", **more: Any) -> str:
+def digest(reason: str = "Completed", phase: str = "Succeeded", **more: Any) -> str:
     fields = {"run_key": run_key(), "final": True, "verdict": "Verified", **more}
-    return write_digest(Digest(reason=reason, phase=phase, **fields))
+    return write_digest(Digest(reason=Reason(reason), phase=phase, **fields))
 
 
-def judged(reason: Reason = Reason.COMPLETED, phase: str = "Succeeded", **more: Any) -> Pod:
+def judged(reason: str = "Completed", phase: str = "Succeeded", **more: Any) -> Pod:
     """Return a pod that ended with a final digest."""
     code = 0 if phase == "Succeeded" else 1
     text = digest(reason, phase, **more)

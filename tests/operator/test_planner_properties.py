@@ -1,10 +1,8 @@
 """Whatever the facts: plans come to rest, start at most one Job, and never undo an end."""
 
 from dataclasses import replace
+from typing import Any
 
-from agenttask_api import names
-from agenttask_api.reasons import Kind, Reason, meaning
-from agenttask_api.status import MAX_STATUS_BYTES, TERMINAL_PHASES, Phase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.operator.builders import (
@@ -25,13 +23,16 @@ from tests.operator.builders import (
 )
 from tests.operator.world import settle
 
+from agenttask_api import names
+from agenttask_api.reasons import Kind, Reason, meaning
+from agenttask_api.status import MAX_STATUS_BYTES, TERMINAL_PHASES, ConditionType, Phase
 from agenttask_operator.actions import CreateJob, PatchStatus
 from agenttask_operator.facts import Facts, Publication, Refusal
 from agenttask_operator.planner import plan
 
 TERMINAL = [r for r in Reason if meaning(r).kind is Kind.TERMINAL]
 
-specs = st.fixed_dictionaries(
+specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "suspend": st.booleans(),
         "cancel": st.booleans(),
@@ -84,7 +85,7 @@ jobs = st.builds(
 @st.composite
 def all_facts(draw: st.DrawFn) -> Facts:
     facts = make_facts(
-        make_task(generation=draw(st.integers(1, 2)), **draw(specs)),
+        make_task(None, draw(st.integers(1, 2)), **draw(specs)),
         classes=draw(
             st.sampled_from([{}, {"standard": make_class(limits={"max": {"retries": 3}})}])
         ),
@@ -176,5 +177,5 @@ def test_nats_is_told_before_the_status_says_so(facts):
             condition = next(
                 (c for c in action.status.conditions if c.type == "EventsPublished"), None
             )
-            kept = facts.task.status.condition("EventsPublished")
+            kept = facts.task.status.condition(ConditionType.EVENTS_PUBLISHED)
             assert not (condition and condition.status == "True") or published or kept

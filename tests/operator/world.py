@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+from tests.operator.builders import NOW, task_object
+
 from agenttask_operator.actions import Action, CreateJob, DeleteJob, PatchStatus, Publish, Requeue
 from agenttask_operator.clock import format_time
 from agenttask_operator.facts import Facts, Publication
 from agenttask_operator.observed import Task, parse_job, parse_task
 from agenttask_operator.planner import plan
-
-from tests.operator.builders import NOW, task_object
 
 Object = dict[str, Any]
 

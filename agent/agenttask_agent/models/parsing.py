@@ -18,6 +18,8 @@ OPEN_TAG = re.compile(r"<tool_call>|<function=")
 XML_CALL = re.compile(r"<function=([\w.-]+)>(.*?)</function>", re.DOTALL)
 XML_PARAMETER = re.compile(r"<parameter=(\w+)>\n?(.*?)\n?</parameter>", re.DOTALL)
 FENCED = re.compile(r"```(?:json|tool_call|tool)?\s*\n(\{.*?\}|\[.*?\])\s*```", re.DOTALL)
+MAX_SEARCHED = 100_000
+"""Characters of a reply in which calls are looked for."""
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 CUT_OFF = (
     "your reply was cut off at the token limit, so its tool call was not executed;"
@@ -40,7 +42,7 @@ def parse_reply(body: Message, names: Sequence[str]) -> Reply:
     calls = tuple(_native(message.get("tool_calls"), names, cut))
     problem = ""
     if not calls:
-        calls, content, problem = _from_content(content, names, cut)
+        calls, content, problem = _from_content(content[:MAX_SEARCHED], names, cut)
     usage = _dict(body.get("usage"))
     return Reply(
         content=content,

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Sequence
 
@@ -191,14 +192,17 @@ def serve(scripts: Sequence[Script], host: str, port: int) -> None:
 
 
 async def _serve(scripts: Sequence[Script], host: str, port: int) -> None:
-    runner = web.AppRunner(make_app(scripts), access_log=None, handle_signals=True)
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    runner = web.AppRunner(make_app(scripts), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0]
         names = ", ".join(script.name for script in scripts)
         print(f"rehearsing {names} on http://{bound[0]}:{bound[1]}", flush=True)  # noqa: T201
-        await asyncio.Event().wait()
+        await ended.wait()
     finally:
         await runner.cleanup()
 

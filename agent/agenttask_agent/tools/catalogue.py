@@ -6,7 +6,13 @@ what is not in here cannot be reached.
 
 from typing import Any
 
-from agenttask_agent.tools import checks, files, git
+from agenttask_agent.tools import checks, docker, files, git, http
 from agenttask_agent.tools.operation import Operation
 
-CATALOGUE: tuple[Operation[Any], ...] = (*files.OPERATIONS, *git.OPERATIONS, *checks.OPERATIONS)
+CATALOGUE: tuple[Operation[Any], ...] = (
+    *files.OPERATIONS,
+    *git.OPERATIONS,
+    *checks.OPERATIONS,
+    *docker.OPERATIONS,
+    *http.OPERATIONS,
+)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agenttask_agent.tools.databases import Databases
+from agenttask_agent.tools.docker_engine import Docker
+from agenttask_agent.tools.http_client import HttpClient
 from agenttask_agent.tools.repository import Repository
 from agenttask_agent.tools.workspace import Workspace
 
@@ -23,6 +26,12 @@ class ToolContext:
     start: str = "."
     """The folder in which programs start, relative to the workspace."""
     seconds_left: Callable[[], float] = field(default=lambda: MAX_SECONDS)
+    http: HttpClient | None = None
+    """None = this run has no http operations."""
+    docker: Docker | None = None
+    """None = this run has no docker operations."""
+    databases: Databases | None = None
+    """None = this run has no db operations."""
 
     def timeout(self, longest: float) -> float:
         """Return the seconds a program may run: never past the end of the run."""

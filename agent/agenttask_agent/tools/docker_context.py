@@ -14,7 +14,7 @@ from typing import IO
 
 from agenttask_agent.tools import docker_file, textfile
 from agenttask_agent.tools.docker_policy import DockerSettings
-from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.workspace import DIRECTORY, FILE, Workspace, is_git_name, split
 
 MAX_ENTRIES = 50_000
@@ -63,7 +63,7 @@ class Packer:
 
     def _file(self, folder: int, name: str, path: str) -> None:
         descriptor = os.open(name, FILE, dir_fd=folder)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise ToolError(f"{path!r} changed while it was read")
@@ -83,27 +83,41 @@ class Packer:
 
 
 def pack(
-    workspace: Workspace, context: str, dockerfile: str, settings: DockerSettings, target: IO[bytes]
+    workspace: Workspace,
+    context: str,
+    dockerfile: str,
+    settings: DockerSettings,
+    base: docker_file.Base,
+    target: IO[bytes],
 ) -> str:
     """Write the archive of a context; return the Dockerfile's path in it.
 
     The Dockerfile that was checked is the one that is packed.
     """
     inside = "/".join(split(dockerfile))
-    path = "/".join([*split(context), inside])
-    content = workspace.read(path)
+    if inside.endswith(".in"):
+        raise Denied("a Dockerfile that ends in .in would go through the C preprocessor")
+    content = workspace.read("/".join([*split(context), inside]))
     text = textfile.decode(content, dockerfile).text
-    docker_file.check(text, network=settings.build_network, base=settings.base_image)
+    docker_file.check(text, network=settings.build_network, base=base)
     try:
-        with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            packer = Packer(archive, settings.context_bytes, inside)
-            with workspace.folder(context) as folder:
-                packer.folder(folder, "")
-            packer.content(inside, content)
+        _write(
+            workspace, context, Packer(_archive(target), settings.context_bytes, inside), content
+        )
     except (OSError, RecursionError, UnicodeError, ValueError) as error:
         raise ToolError(f"the build context cannot be read: {error}") from error
     target.seek(0)
     return inside
+
+
+def _archive(target: IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT)
+
+
+def _write(workspace: Workspace, context: str, packer: Packer, dockerfile: bytes) -> None:
+    with packer.archive, workspace.folder(context) as folder:
+        packer.folder(folder, "")
+        packer.content(packer.replaced, dockerfile)
 
 
 def _entry(path: str, mode: int, size: int) -> tarfile.TarInfo:

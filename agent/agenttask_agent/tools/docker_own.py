@@ -7,6 +7,7 @@ foreign container cannot be named.
 
 from dataclasses import dataclass
 
+from agenttask_agent.tools import validators
 from agenttask_agent.tools.docker_engine import Docker
 from agenttask_agent.tools.docker_policy import CONTAINER, KIND_LABEL, WRITES_LABEL
 from agenttask_agent.tools.docker_policy import IMAGE as IMAGE_KIND
@@ -79,6 +80,20 @@ def image(docker: Docker, word: str) -> OwnImage | None:
         if candidate.name in names or is_id:
             return candidate
     return None
+
+
+def check_base(docker: Docker, name: str) -> None:
+    """Raise ToolError or Denied for an image that a build must not begin with.
+
+    The engine reads the name by itself, so it must be spelled out: a short one could be
+    any image that lies on this machine.
+    """
+    own = {n for i in images(docker) for n in (i.name, i.id, i.id.removeprefix("sha256:"))}
+    if name in own:
+        return
+    full = docker.settings.base_image(name)
+    if not validators.image(name).domain:
+        raise ToolError(f"Dockerfile: write {full} instead of {name}")
 
 
 def _own_tag(docker: Docker, word: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from agenttask_agent.tools import validators
-from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.validators import Image
 
 RUN_LABEL = "agenttask.dev/run"
@@ -80,9 +80,9 @@ class DockerSettings:
         return any(fnmatchcase(image.repository, pattern) for pattern in self.images)
 
     def base_image(self, text: str) -> str:
-        """Return an image that may be used though the run has not built it."""
+        """Return the full name of an image that may be used though the run has not built it."""
         image = validators.image(text)
         if not self.allows(image):
-            listed = ", ".join(self.images) or "none"
-            raise ToolError(f"{image.full!r} is neither built in this run nor allowed ({listed})")
+            listed = ", ".join(self.images) or "none are"
+            raise Denied(f"{text[:200]!r} was not built in this run and is not allowed ({listed})")
         return image.full

@@ -18,7 +18,7 @@ from typing import IO
 from agenttask_agent.tools.process import Capture, Finished, limit_resources
 
 MAX_OUTPUT = 1024 * 1024
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 10.0
 CHUNK = 65536
 
 
@@ -30,8 +30,13 @@ def run_client(
     cwd: str | Path = "/",
     stdin: IO[bytes] | None = None,
     limit: int = MAX_OUTPUT,
+    tidy: bool = False,
 ) -> Finished:
-    """Run a client, stdout and stderr together; a missing program raises OSError."""
+    """Run a client, stdout and stderr together; a missing program raises OSError.
+
+    With `tidy` a client that is late loses what it has started first, as a build loses
+    the program of its RUN, and gets a moment to clean up after that itself.
+    """
     process = subprocess.Popen(
         list(argv),
         cwd=cwd,
@@ -40,14 +45,14 @@ def run_client(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=limit_resources,  # noqa: PLW1509 - this process has no second thread
+        preexec_fn=limit_resources,
     )
     started = time.monotonic()
     output = Capture(limit)
     try:
         in_time = _follow(process, output, started + timeout)
     finally:
-        _end(process, output)
+        _end(process, output, tidy)
     return Finished(
         exit_code=process.returncode if in_time else None,
         output=output.content(),
@@ -100,18 +105,34 @@ def _drain(stream: IO[bytes], output: Capture) -> bool:
     return True
 
 
-def _end(process: "subprocess.Popen[bytes]", output: Capture) -> None:
-    """Let a client that is late tidy up for a moment, then end it."""
+def _end(process: "subprocess.Popen[bytes]", output: Capture, tidy: bool) -> None:
     assert process.stdout
-    if process.poll() is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            _follow(process, output, time.monotonic() + GRACE_SECONDS)
-    _signal(process, signal.SIGKILL)
+    if tidy and process.poll() is None:
+        _kill_below(process.pid)
+        _follow(process, output, time.monotonic() + GRACE_SECONDS)
+        _kill_below(process.pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
 
 
-def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+def _kill_below(pid: int) -> None:
+    """Kill all descendants of a process, the youngest last; they may have other sessions."""
+    children = _children_by_parent()
+    pending = list(children.get(pid, ()))
+    while pending:
+        child = pending.pop()
+        pending += children.get(child, ())
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _children_by_parent() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError):
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                found.setdefault(int(fields[1]), []).append(int(entry.name))
+    return found

@@ -6,16 +6,32 @@ a call's arguments become a request and its answer becomes text.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
+from agenttask_agent.tools import validators
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.http_client import HttpClient, Received, Sent
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.refusal import Denied, ToolError
+
+
+def _bounded(pairs: dict[str, Any]) -> dict[str, Any]:
+    validators.mapping(pairs, 64, 128, 1_000_000)
+    return pairs
+
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 SECRET_HEADERS = frozenset(
@@ -30,10 +46,15 @@ HIDDEN = "(hidden)"
 MAX_HEADER_LINES = 40
 PRINTED = ("content-type", "content-length", "location", "retry-after", "etag", "last-modified")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
-Value = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[\t\x20-\x7e]*$")]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Text = Annotated[str, StringConstraints(max_length=2048)]
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|")
+Text = Annotated[str, StringConstraints(max_length=4096)]
+Pairs = Annotated[dict[str, Text], AfterValidator(_bounded)]
+Document = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_bounded),
+    WithJsonSchema({"type": "object", "additionalProperties": True}),
+]
 
 
 class Get(Params):
@@ -42,17 +63,16 @@ class Get(Params):
     url: Annotated[
         str, Field(min_length=8, max_length=2048, description="http:// or https:// URL.")
     ]
-    headers: Annotated[dict[Name, Value], Field(max_length=32)] = {}
-    params: Annotated[
-        dict[Key, Text], Field(max_length=64, description="Query, added to the URL.")
-    ] = {}
+    headers: Pairs = {}
+    params: Annotated[Pairs, Field(description="Query, added to the URL.")] = {}
 
 
 class Send(Get):
     """Arguments of the operations that may have a body."""
 
     content: Annotated[
-        JsonValue, Field(alias="json", description="Body, sent as JSON; not with data.")
+        Document | None,
+        Field(alias="json", description="Object sent as JSON; not with data."),
     ] = None
     data: Annotated[str | None, Field(max_length=1_000_000, description="Body, sent as it is.")] = (
         None
@@ -110,7 +130,9 @@ def _client(context: ToolContext) -> HttpClient:
 
 
 def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
-    for name in headers:
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+            raise ToolError(f"the header {name[:64]!r} holds characters that headers cannot have")
         if name.lower() in OURS or name.lower().startswith(OUR_PREFIXES):
             raise Denied(f"the header {name!r} is not the caller's to set")
     if len({name.lower() for name in headers}) < len(headers):

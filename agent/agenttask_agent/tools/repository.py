@@ -39,6 +39,7 @@ HARDENING = (
     "credential.helper=",
     "diff.external=",
     "diff.ignoreSubmodules=all",
+    "diff.autoRefreshIndex=false",
     "status.submoduleSummary=false",
     "submodule.recurse=false",
     "protocol.allow=never",

@@ -100,6 +100,20 @@ class Image:
         )
 
 
+def mapping(pairs: Mapping[str, object], most: int, longest_name: int, longest: int) -> None:
+    """Raise ValueError for a mapping that is too large.
+
+    Not a bound of its JSON schema: grammars do not know those of objects.
+    """
+    if len(pairs) > most:
+        raise ValueError(f"at most {most} entries")
+    for name, value in pairs.items():
+        if not 1 <= len(name) <= longest_name:
+            raise ValueError(f"a name has 1 to {longest_name} characters")
+        if isinstance(value, str) and len(value) > longest:
+            raise ValueError(f"a value has at most {longest} characters")
+
+
 def path(value: str) -> str:
     """Return a path inside the workspace in its plain spelling."""
     return "/".join(split(value)) or "."
@@ -111,6 +125,8 @@ def url(value: str) -> Target:
     if parts.username is not None or parts.password is not None:
         raise Denied("the URL holds a user name; credentials do not belong there")
     port = _port(parts) or {"http": 80, "https": 443}[parts.scheme]
+    if ("[" in parts.netloc) != (":" in (parts.hostname or "")):
+        raise ToolError("the URL's host is not an address")
     target = parts.path or "/"
     target += f"?{parts.query}" if parts.query else ""
     return Target(parts.scheme, host(parts.hostname or ""), port, target)

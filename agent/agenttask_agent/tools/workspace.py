@@ -87,10 +87,8 @@ class Workspace:
 
     def state(self, place: Place) -> os.stat_result | None:
         """Return what is at the place, links not followed; None when nothing is."""
-        try:
-            return os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+        with explained(place.path):
+            return _state(place.folder, place.name)
 
     def write(self, path: str, content: bytes, *, create_folders: bool = False) -> None:
         """Replace or create a regular file in one step, keeping its mode."""
@@ -240,6 +238,13 @@ def explained_mkdir(path: str) -> Iterator[None]:
 
 
 def _refuse_link(folder: int, name: str, path: str) -> None:
-    state = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if stat.S_ISLNK(state.st_mode):
+    state = _state(folder, name)
+    if state and stat.S_ISLNK(state.st_mode):
         raise Denied(f"{path!r} is a symbolic link; links are not followed")
+
+
+def _state(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None

@@ -79,10 +79,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def choose_builder(progress: Progress) -> Builder:
-    """A docker command without its daemon builds nothing, so it is asked, not looked up."""
-    for name in ("docker", "podman"):
-        if shutil.which(name) and is_answering(name, "info"):
-            return Builder((name,))
+    """Buildah before podman: its own store and chroot keep builds apart from a user's containers.
+
+    A docker command without its daemon builds nothing, so it is asked, not looked up.
+    """
+    if shutil.which("docker") and is_answering("docker", "info"):
+        return Builder(("docker",))
+    if not packages.can_have("buildah") and is_answering("podman", "info"):
+        return Builder(("podman",))
     with locked(CACHE / "packages.lock"):
         packages.ensure({"buildah": "buildah"}, progress.step)
     return Builder(("buildah", *STORE))
@@ -91,7 +95,7 @@ def choose_builder(progress: Progress) -> Builder:
 def is_answering(*command: str) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=PULL_SECONDS).returncode == 0
-    except subprocess.TimeoutExpired:
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
 
 

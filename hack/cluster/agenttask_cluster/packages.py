@@ -32,6 +32,11 @@ def is_present(need: str) -> bool:
     )
 
 
+def can_have(program: str) -> bool:
+    """Whether a program is here or could be installed by `ensure`."""
+    return is_present(program) or (os.geteuid() == 0 and shutil.which("apt-get") is not None)
+
+
 def ensure(needs: Mapping[str, str], report: Callable[[str], None]) -> None:
     missing = find_missing(needs, is_present)
     if not missing:

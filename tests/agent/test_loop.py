@@ -1,0 +1,216 @@
+"""The loop with a scripted model and scripted tools: limits, endings, what is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agenttask_agent import messages
+from agenttask_agent.limits import Budget, Limits
+from agenttask_agent.loop import Loop
+from agenttask_agent.messages import Message, Reply, ToolCall
+from agenttask_agent.outcome import ModelFailed, Outcome, Records, build_report
+from agenttask_agent.results import ToolResult
+from agenttask_api.reasons import Reason
+from agenttask_api.result import MAX_REPORT_BYTES, Operation, Thought
+
+
+@dataclass
+class ScriptedModel:
+    """Gives its replies in turn, the last one for ever."""
+
+    replies: list[Reply]
+    required: list[bool] = field(default_factory=list)
+    seen: list[list[Message]] = field(default_factory=list)
+
+    def reply(
+        self, conversation: Sequence[Message], tools: Sequence[Message], *, required: bool
+    ) -> Reply:
+        self.required.append(required)
+        self.seen.append(list(conversation))
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+@dataclass
+class ScriptedTools:
+    """Answers every call with its number, or always the same."""
+
+    constant: bool = False
+    edits: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    def schemas(self) -> list[Message]:
+        return [{"type": "function", "function": {"name": "look"}}]
+
+    def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
+        self.calls.append(name)
+        output = "same" if self.constant else f"result {len(self.calls)}"
+        return ToolResult(True, name, output, edited=self.edits, seq=len(self.calls))
+
+    def review(self) -> str:
+        return "the review"
+
+
+@dataclass
+class Notes:
+    """Keeps what the loop wants written down."""
+
+    thoughts: list[tuple[int, str, str]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+    def message(self, message: Message, reply: Reply | None = None) -> None:
+        self.messages.append(message)
+
+    def thought(
+        self, iteration: int, type_: str, content: str, operations: tuple[int, ...] = ()
+    ) -> None:
+        self.thoughts.append((iteration, type_, content))
+
+
+def calling(*names: str, tokens: int = 10, problem: str = "") -> Reply:
+    calls = tuple(ToolCall(f"id-{i}", name, {}, problem) for i, name in enumerate(names))
+    return Reply(calls=calls, input_tokens=tokens, output_tokens=0)
+
+
+FINISH = calling("finish")
+
+
+def run(
+    *replies: Reply, tools: ScriptedTools | None = None, clock: Any = lambda: 0.0, **limits: Any
+) -> tuple[Outcome, ScriptedModel, ScriptedTools, Notes]:
+    model, toolbox, notes = ScriptedModel(list(replies)), tools or ScriptedTools(), Notes()
+    budget = Budget(Limits(**{"replies": 50, "operations": 50, "tokens": 10_000, **limits}), clock)
+    outcome = Loop(model, toolbox, notes, budget).run([messages.user("task")])
+    return outcome, model, toolbox, notes
+
+
+def test_finish_needs_two_replies():
+    outcome, model, tools, _ = run(calling("look"), FINISH, FINISH)
+    assert (outcome.reason, tools.calls, len(model.seen)) == (Reason.COMPLETED, ["look"], 3)
+    assert "the review" in str(model.seen[2][-1]["content"])
+
+
+def test_two_finish_calls_in_one_reply_are_one():
+    outcome, model, _, _ = run(calling("finish", "finish"), calling("look"), FINISH)
+    assert (outcome.reason, len(model.seen)) == (Reason.COMPLETED, 3)
+
+
+def test_an_edit_after_the_review_needs_another_review():
+    tools = ScriptedTools(edits=True)
+    outcome, model, _, _ = run(FINISH, calling("edit"), FINISH, FINISH, tools=tools)
+    assert (outcome.reason, len(model.seen)) == (Reason.COMPLETED, 4)
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(3, "Completed"), (2, "IterationLimit")])
+def test_replies_at_the_limit_and_beyond(limit: int, reason: str):
+    outcome, model, _, _ = run(calling("look"), FINISH, FINISH, replies=limit)
+    assert (outcome.reason, len(model.seen)) == (reason, limit)
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(3, "Completed"), (2, "BudgetExceeded")])
+def test_operations_at_the_limit_and_beyond(limit: int, reason: str):
+    outcome, _, tools, _ = run(calling("look", "look", "look"), FINISH, FINISH, operations=limit)
+    assert (outcome.reason, len(tools.calls)) == (reason, limit)
+
+
+@pytest.mark.parametrize(
+    ("limit", "calls"), [(21, 3), (20, 2), (19, 2), (10, 1), (11, 2)]
+)
+def test_no_call_is_made_once_the_tokens_are_spent(limit: int, calls: int):
+    outcome, model, _, _ = run(calling("look"), tokens=limit)
+    assert (outcome.reason, len(model.seen)) == (Reason.BUDGET_EXCEEDED, calls)
+
+
+def test_the_clock_ends_the_run():
+    ticks = iter(range(100))
+    outcome, _, _, _ = run(calling("look"), clock=lambda: float(next(ticks)), seconds=3.0)
+    assert outcome.reason == Reason.DEADLINE_EXCEEDED
+
+
+def test_text_without_calls_is_nudged_required_and_stopped():
+    outcome, model, _, _ = run(Reply(content="I would..."))
+    assert (outcome.reason, model.required) == (Reason.MODEL_MISUNDERSTOOD, [False, False, True])
+
+
+def test_a_call_forgives_silence():
+    said = Reply(content="hm")
+    outcome, _, _, _ = run(said, said, calling("look"), said, said, FINISH, FINISH)
+    assert outcome.reason == Reason.COMPLETED
+
+
+def test_three_unreadable_calls_in_a_row_stop_the_run():
+    bad = calling("look", problem="cannot be read")
+    assert run(bad, bad, bad)[0].reason == Reason.MODEL_MISUNDERSTOOD
+    outcome, _, tools, _ = run(bad, bad, calling("look"), bad, bad, FINISH, FINISH)
+    assert (outcome.reason, tools.calls) == (Reason.COMPLETED, ["look"])
+
+
+def test_an_unreadable_call_is_answered_and_valid_in_the_history():
+    _, model, _, _ = run(calling("look", problem="cannot be read"), FINISH, FINISH)
+    said, answer = model.seen[1][-2:]
+    assert said["tool_calls"][0]["function"]["arguments"] == "{}"  # type: ignore[index]
+    assert (answer["role"], answer["content"]) == ("tool", "error: cannot be read")
+
+
+def test_the_same_result_again_is_nudged_at_three_and_stopped_at_five():
+    outcome, model, tools, _ = run(calling("look"), tools=ScriptedTools(constant=True))
+    assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 5)
+    texts = [str(seen[-1]["content"]) for seen in model.seen[1:]]
+    assert ["same result before" in text for text in texts] == [False, False, True, True]
+
+
+def test_alternating_between_two_calls_is_a_loop_too():
+    outcome, _, tools, _ = run(
+        *[calling("one"), calling("two")] * 10, tools=ScriptedTools(constant=True)
+    )
+    assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 9)
+
+
+def test_different_results_are_no_loop():
+    assert run(calling("look"), replies=20)[0].reason == Reason.ITERATION_LIMIT
+
+
+def test_the_conversation_only_grows():
+    _, model, _, _ = run(*[calling("look")] * 5, FINISH, FINISH)
+    for before, after in zip(model.seen, model.seen[1:], strict=False):
+        assert after[: len(before)] == before
+
+
+def test_every_ending_is_in_the_reasoning_log():
+    for replies, limits in (
+        ((FINISH,), {}),
+        ((calling("look"),), {"replies": 1}),
+        ((Reply(content="x"),), {}),
+        ((calling("look"),), {"tokens": 1}),
+    ):
+        outcome, _, _, notes = run(*replies, **limits)
+        kind = "conclusion" if outcome.reason == Reason.COMPLETED else "error"
+        assert notes.thoughts[-1][1] == kind
+
+
+def test_a_model_that_fails_ends_the_run():
+    class Failing(ScriptedModel):
+        def reply(self, *_: Any, **__: Any) -> Reply:
+            raise ModelFailed("gone")
+
+    budget = Budget(Limits(1, 1, 1))
+    outcome = Loop(Failing([]), ScriptedTools(), Notes(), budget).run([])
+    assert (outcome.reason, outcome.message) == (Reason.MODEL_ERROR, "gone")
+
+
+def test_a_report_too_large_for_the_door_is_cut_visibly():
+    operation = Operation(seq=1, operation="files.write_file", success=True, params={"x": "y" * 900})
+    thought = Thought(iteration=1, type="analysis", content="z" * 2000)
+    audit = {"params": "y" * 900}
+    records = Records([operation] * 5000, [thought] * 5000, [audit] * 5000)
+    report = build_report(Outcome(Reason.COMPLETED, "done"), records, "abc")
+    assert len(report.model_dump_json(by_alias=True).encode()) <= MAX_REPORT_BYTES
+    assert "report cut" in report.message
+    assert report.commit_sha == "abc"
+    assert len(report.operations) == 200
+
+
+def test_an_ordinary_report_is_whole():
+    report = build_report(Outcome(Reason.COMPLETED, "done", "sum"), Records(), None)
+    assert (report.stop_reason, report.message, report.summary) == ("Completed", "done", "sum")

@@ -1,0 +1,358 @@
+"""Values that models write: odd but valid ones pass, hostile ones do not."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agenttask_agent.tools import validators
+from agenttask_agent.tools.refusal import Denied, ToolError
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (".", "."),
+        ("a/b.txt", "a/b.txt"),
+        ("./a//b", "a/b"),
+        ("-rf", "-rf"),
+        ("...", "..."),
+        ("a b\tc", "a b\tc"),
+        (".github/x", ".github/x"),
+        ("\u00fc/\u4e2d", "\u00fc/\u4e2d"),
+    ],
+)
+def test_path_keeps_odd_names(value, plain):
+    assert validators.path(value) == plain
+
+
+@pytest.mark.parametrize(
+    "value", ["/etc/passwd", "..", "a/../../b", "a\0b", ".git/config", "x/.GIT/hooks", "\ud800"]
+)
+def test_path_refuses_what_leads_out(value):
+    with pytest.raises(ToolError):
+        validators.path(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "port", "path"),
+    [
+        ("http://example.com", "example.com", 80, "/"),
+        ("https://EXAMPLE.com./a?b=c#d", "example.com", 443, "/a?b=c"),
+        ("HTTPS://example.com:8443/", "example.com", 8443, "/"),
+        ("http://a_b.example/%2e", "a_b.example", 80, "/%2e"),
+        ("http://xn--bcher-kva.example/", "xn--bcher-kva.example", 80, "/"),
+        ("http://93.184.216.34:81/", "93.184.216.34", 81, "/"),
+        ("http://[2606:2800:220:1::1]:81/x", "2606:2800:220:1::1", 81, "/x"),
+        ("http://[2606:2800:0220:0001:0:0:0:1]/", "2606:2800:220:1::1", 80, "/"),
+        ("http://localhost/", "localhost", 80, "/"),
+        ("http://a?b", "a", 80, "/?b"),
+        ("http://1and1.com/", "1and1.com", 80, "/"),
+    ],
+)
+def test_url_is_taken_apart(value, host, port, path):
+    target = validators.url(value)
+    assert (target.host, target.port, target.path) == (host, port, path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "example.com",
+        "//example.com",
+        "http:example.com",
+        "http:/example.com",
+        "http://",
+        "http:///x",
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "gopher://example.com",
+        "javascript:alert(1)",
+        "http://user@example.com",
+        "http://user:pw@example.com",
+        "http://@example.com",
+        "http://allowed.example@evil.example/",
+        "http://exa mple.com",
+        "http://example.com\r\nX: y",
+        "http://example.com/\0",
+        "http://example.com\\@evil.example",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://ex\u00e4mple.com/",
+        "http://%31%32%37.0.0.1/",
+        "http://example.com:0/",
+        "http://example.com:65536/",
+        "http://example.com:x/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0x7f.1/",
+        "http://0177.0.0.1/",
+        "http://017700000001/",
+        "http://127.1/",
+        "http://127.0.1/",
+        "http://127.0.0.1.5/",
+        "http://0/",
+        "http://a.0x7f/",
+        "http://256.256.256.256/",
+        "http://[::1",
+        "http://[::1%25eth0]/",
+        "http://[fe80::1%eth0]/",
+        "http://[v1.x]/",
+        "http://-a.example/",
+        "http://a..example/",
+        "http://" + "a" * 64 + ".example/",
+        "http://" + "a." * 127 + "example/",
+        "http://example.com/" + "a" * 2048,
+    ],
+)
+def test_url_refuses_other_spellings_and_schemes(value):
+    with pytest.raises(ToolError):
+        validators.url(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://github.com/vercel/next.js.git",
+        "https://git.example:8443/team/repo",
+        "https://robot@git.example/repo.git",
+        "https://git.example/a/b/c/d.e.f",
+        "ssh://git@git.example:2222/repo.git",
+        "git@github.com:team/repo.git",
+        "git@git-host.example:~/repo",
+        "https://[2606:2800::1]/repo",
+    ],
+)
+def test_git_url_takes_what_git_takes(value):
+    assert validators.git_url(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ext::sh -c id",
+        "--upload-pack=id",
+        "file:///etc",
+        "/local/path",
+        "http://git.example/repo",
+        "git://git.example/repo",
+        "https://user:pw@git.example/repo",
+        "ssh://-oProxyCommand=id/repo",
+        "ssh://-x@git.example/repo",
+        "git@-oProxyCommand=id:repo",
+        "git@git.example:-x",
+        "git@git.example:a b",
+        "-u@git.example:repo",
+        "https://git.example",
+        "https://git.example/a\nb",
+        "https://127.1/repo",
+        "git@x:" + "a" * 2048,
+    ],
+)
+def test_git_url_refuses_programs_and_passwords(value):
+    with pytest.raises(ToolError):
+        validators.git_url(value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ls"], ["sh", "-c", "a; b | c && d `e` $(f) > g"], ["a", ""], ["x", "-rf", "--", "\n"],
+     ["./run me"], ["\u4e2d"], ["x"] * 64],
+)  # fmt: skip
+def test_command_args_are_words_and_no_shell(words):
+    assert validators.command_args(words) == tuple(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], [""], ["-x"], ["--privileged", "image"], ["a", "b\0c"], ["a", "\ud800"], ["x"] * 65,
+     ["a", "b" * 4097]],
+)  # fmt: skip
+def test_command_args_refuse_options_in_place_of_a_program(words):
+    with pytest.raises(ToolError):
+        validators.command_args(words)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"A": ""}, {"_x1": "a=b c\n"}, {"PATH": "/bin:/usr/bin"}, {"ENV": "test"},
+     {"PYTHONPATH": "."}, {"LDAP_HOST": "x"}, {"A" * 128: "\u4e2d"}],
+)  # fmt: skip
+def test_env_vars_take_ordinary_ones(variables):
+    assert validators.env_vars(variables) == variables
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"": "x"},
+        {"1A": "x"},
+        {"A=B": "x"},
+        {"A B": "x"},
+        {"A-B": "x"},
+        {"A\n": "x"},
+        {"\u00c4": "x"},
+        {"A": "x\0y"},
+        {"A": "x" * 4097},
+        {"LD_PRELOAD": "x.so"},
+        {"LD_LIBRARY_PATH": "/tmp"},
+        {"LD_AUDIT": "x"},
+        {"DYLD_INSERT_LIBRARIES": "x"},
+        {"BASH_ENV": "x"},
+        {"PATH": "/bin:.."},
+        {"PATH": "/bin:/a/../b"},
+        {"PATH": "/bin:"},
+        {"PATH": "bin"},
+        {f"A{i}": "" for i in range(65)},
+    ],
+)
+def test_env_vars_refuse_names_and_loaders(variables):
+    with pytest.raises(ToolError):
+        validators.env_vars(variables)
+
+
+@pytest.mark.parametrize(
+    ("value", "full"),
+    [
+        ("python", "docker.io/library/python:latest"),
+        ("python:3.12-slim", "docker.io/library/python:3.12-slim"),
+        ("team/app", "docker.io/team/app:latest"),
+        ("ghcr.io/a/b/c.d:v1", "ghcr.io/a/b/c.d:v1"),
+        ("localhost/app", "localhost/app:latest"),
+        ("localhost:5000/app:1", "localhost:5000/app:1"),
+        ("registry.example:8443/a__b/c--d", "registry.example:8443/a__b/c--d:latest"),
+        (f"app@{DIGEST}", f"docker.io/library/app@{DIGEST}"),
+        (f"r.example/app:1@{DIGEST}", f"r.example/app@{DIGEST}"),
+        ("10.0.0.1:5000/x", "10.0.0.1:5000/x:latest"),
+        ("a.b/c", "a.b/c:latest"),
+    ],
+)
+def test_image_takes_what_the_grammar_takes(value, full):
+    assert validators.image(value).full == full
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "-x",
+        "--privileged",
+        "-v=/:/host",
+        "App",
+        "a b",
+        "a:",
+        "a@",
+        "a@sha256:123",
+        f"a@{DIGEST}0",
+        "a//b",
+        "a/",
+        "/a",
+        "a:b:c/d",
+        "../a",
+        "a..b",
+        "docker://a",
+        "docker-archive:a",
+        "docker-archive:/etc/x.tar",
+        "oci:a",
+        "dir:/etc",
+        "containers-storage:a",
+        "a\n",
+        "a\0",
+        "$(id)",
+        "a;b",
+        "\u00e4",
+        "UPPER.example/a",
+        "a:" + "t" * 129,
+        "a" * 513,
+    ],
+)
+def test_image_refuses_options_and_transports(value):
+    with pytest.raises(ToolError):
+        validators.image(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("postgresql://u:p@db:5432/x?sslmode=require", "postgresql"),
+        ("postgres://db/x", "postgresql"),
+        ("postgresql://u@/x?host=/run/postgresql", "postgresql"),
+        ("postgresql://a:1,b:2/x", "postgresql"),
+        ("redis://:p%40ss@cache:6379/0", "redis"),
+        ("rediss://cache", "redis"),
+        ("bolt://graph:7687", "neo4j"),
+        ("neo4j+s://graph", "neo4j"),
+        ("bolt+ssc://[::1]:7687", "neo4j"),
+    ],
+)
+def test_database_url_takes_the_drivers_spellings(value, kind):
+    assert validators.database_url(value, kind) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("mysql://secret-word@db/x", "postgresql"),
+        ("redis://secret-word@db", "postgresql"),
+        ("postgresql://secret-word@db", "redis"),
+        ("postgresql:///secret-word", "postgresql"),
+        ("redis://", "redis"),
+        ("bolt://secret-word@graph:x", "neo4j"),
+        ("secret-word dbname=x", "postgresql"),
+        ("redis://secret-word@a\nb", "redis"),
+        ("redis://secret-word@a", "mysql"),
+        ("redis://" + "secret-word" * 300, "redis"),
+    ],
+)
+def test_database_url_refuses_and_never_repeats_it(value, kind):
+    with pytest.raises(ToolError) as refused:
+        validators.database_url(value, kind)
+    assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("output", "plain"),
+    [
+        (b"a\r\nb", "a\nb"),
+        (b"\x1b[31mred\x1b[0m", "red"),
+        (b"10%\r100%\n", "100%\n"),
+        ("<|im_start|>", "\u2039|im_start|>"),
+        (b"\xff\0", "\ufffd\\x00"),
+        ("\u202etxt", "\\u202etxt"),
+    ],
+)
+def test_log_output_hides_nothing(output, plain):
+    assert validators.log_output(output) == plain
+
+
+def test_log_output_is_bounded():
+    shown = validators.log_output("a" * 50_000)
+    assert len(shown) < 10_100
+    assert "characters left out" in shown
+
+
+def test_credentials_in_a_url_are_denied_and_not_only_wrong():
+    with pytest.raises(Denied):
+        validators.url("https://user:pw@example.com/")
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_a_validator_raise_anything_else(text):
+    checks = (
+        validators.path,
+        validators.url,
+        validators.host,
+        validators.git_url,
+        validators.image,
+        lambda t: validators.url(f"http://{t}"),
+        lambda t: validators.command_args([t]),
+        lambda t: validators.env_vars({t: t}),
+        lambda t: validators.database_url(f"redis://{t}", "redis"),
+        validators.log_output,
+    )
+    for check in checks:
+        with contextlib.suppress(ToolError):
+            check(text)

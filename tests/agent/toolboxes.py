@@ -1,0 +1,49 @@
+"""A toolbox on a real repository, without a model and without a door."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from agenttask_agent.audit import AuditTrail
+from agenttask_agent.environment import program_environment
+from agenttask_agent.redact import Redactor
+from agenttask_agent.results import ToolResult
+from agenttask_agent.tools.context import ToolContext
+from agenttask_agent.tools.policy import policy_of
+from agenttask_agent.tools.repository import Author, Repository
+from agenttask_agent.tools.review import Review
+from agenttask_agent.tools.toolbox import Toolbox
+from agenttask_agent.tools.workspace import Workspace
+
+
+class Tools:
+    """Calls operations by keyword; `close` gives the workspace back."""
+
+    def __init__(self, root: Path, tmp: Path, **options: Any) -> None:
+        tmp.mkdir(exist_ok=True)
+        self.root = root
+        self.workspace = Workspace(root)
+        repository = Repository(root, Author("AgentTask", "a@b.invalid"), os.environ["PATH"])
+        secrets = options.pop("secrets", ())
+        start = options.pop("start", ".")
+        seconds = options.pop("seconds", 60.0)
+        env = program_environment(os.environ, options.pop("env", ()), tmp, tmp)
+        context = ToolContext(
+            self.workspace, repository, env, tmp, start, seconds_left=lambda: seconds
+        )
+        redactor = Redactor(secrets)
+        self.audit = AuditTrail(tmp / "audit.jsonl", redactor)
+        policy = policy_of(
+            options.pop("role", "DEV"),
+            options.pop("allow", ("*",)),
+            options.pop("read_only", False),
+        )
+        self.toolbox = Toolbox(
+            context, policy, self.audit, Review(repository, "HEAD"), redactor, **options
+        )
+
+    def __call__(self, operation: str, **arguments: Any) -> ToolResult:
+        return self.toolbox.call(operation, arguments)
+
+    def close(self) -> None:
+        self.workspace.close()

@@ -1,0 +1,112 @@
+"""An API server in a dictionary: versions, conflicts, merge patches, background deletion.
+
+`fail_before` and `fail_after` raise at the n-th write, before or after it took effect:
+the two ways in which a crash can cut a reconcile short.
+"""
+
+import copy
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tests.operator.builders import NOW
+from tests.operator.world import merged
+
+from agenttask_operator.clock import format_time
+from agenttask_operator.cluster import JOBS, PODS, TASKS, Kind, Page
+from agenttask_operator.errors import Conflict, NotFound
+
+Object = dict[str, Any]
+
+
+class Crash(BaseException):
+    """The process died."""
+
+
+class FakeCluster:
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.events: dict[str, Object] = {}
+        self.notes: list[Object] = []
+        self.writes: list[str] = []
+        self.fail_before = self.fail_after = 0
+        self.refuse_jobs: Exception | None = None
+        self._version = 100
+
+    def put(self, kind: Kind, obj: Object) -> Object:
+        self._version += 1
+        obj = copy.deepcopy(obj)
+        obj["metadata"]["resourceVersion"] = str(self._version)
+        obj["metadata"].setdefault("uid", f"uid-{self._version}")
+        obj["metadata"].setdefault("creationTimestamp", format_time(NOW))
+        self.objects[self._at(kind, obj)] = obj
+        return copy.deepcopy(obj)
+
+    def all(self, kind: Kind) -> list[Object]:
+        return [copy.deepcopy(o) for k, o in self.objects.items() if k[0] == kind.plural]
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
+        try:
+            return copy.deepcopy(self.objects[kind.plural, namespace, name])
+        except KeyError:
+            raise NotFound(name) from None
+
+    async def pages(
+        self, kind: Kind, _namespace: str = "", _selector: str = ""
+    ) -> AsyncIterator[Page]:
+        yield Page(self.all(kind), str(self._version))
+
+    async def create_job(self, manifest: Object) -> Object:
+        self._before("create job")
+        if self.refuse_jobs:
+            raise self.refuse_jobs
+        if self._at(JOBS, manifest) in self.objects:
+            raise Conflict("exists")
+        return self._after(self.put(JOBS, manifest))
+
+    async def delete_job(self, namespace: str, name: str, _uid: str) -> None:
+        self._before("delete job")
+        self.objects.pop((JOBS.plural, namespace, name), None)
+        for pod in self.all(PODS):
+            del self.objects[self._at(PODS, pod)]
+        self._after({})
+
+    async def patch_status(
+        self, kind: Kind, namespace: str, name: str, resource_version: str, status: Object
+    ) -> Object:
+        self._before("patch status")
+        obj = await self.get(kind, name, namespace)
+        if obj["metadata"]["resourceVersion"] != resource_version:
+            raise Conflict("newer")
+        obj["status"] = merged(obj.get("status", {}), status)
+        return self._after(self.put(kind, obj))
+
+    async def list_events_for(self, _namespace: str, _uid: str) -> list[Object]:
+        return self.notes
+
+    async def create_event(self, event: Object) -> None:
+        self.events.setdefault(event["metadata"]["name"], event)
+
+    @property
+    def task(self) -> Object:
+        return self.all(TASKS)[0]
+
+    @property
+    def status(self) -> Object:
+        return dict(self.task["status"])
+
+    @property
+    def version(self) -> str:
+        return str(self._version)
+
+    def _at(self, kind: Kind, obj: Object) -> tuple[str, str, str]:
+        return kind.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+    def _before(self, what: str) -> None:
+        self.writes.append(what)
+        if len(self.writes) == self.fail_before:
+            raise Crash
+
+    def _after(self, obj: Object) -> Object:
+        if len(self.writes) == self.fail_after:
+            raise Crash
+        return obj

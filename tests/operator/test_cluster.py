@@ -1,0 +1,209 @@
+"""The adapter against a small HTTP server: paths, pages, watches, and every kind of no."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS, Cluster
+from agenttask_operator.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+
+
+class Server:
+    """Answers with what it was told to, and remembers what it was asked."""
+
+    def __init__(self):
+        self.url = ""
+        self.answers: list[Any] = []
+        self.requests: list[Any] = []
+
+    def will(self, body, status=200, headers=None):
+        self.answers.append((body, status, headers or {}))
+
+    async def handle(self, request):
+        text = await request.text()
+        self.requests.append((request.method, request.path, dict(request.query), text, request))
+        body, status, headers = self.answers.pop(0)
+        if callable(body):
+            return await body(request)
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(text=text, status=status, headers=headers)
+
+
+@pytest.fixture
+async def server():
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.url = site.name
+    yield server
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def cluster(server):
+    configuration = Configuration(host=server.url)
+    configuration.api_key["BearerToken"] = "bearer secret"
+    cluster = Cluster(ApiClient(configuration))
+    yield cluster
+    await cluster.close()
+
+
+async def test_object_is_read_from_its_path_with_the_token(server, cluster):
+    server.will({"metadata": {"name": "a"}})
+    assert await cluster.get(JOBS, "a", "ns") == {"metadata": {"name": "a"}}
+    method, path, _, _, request = server.requests[0]
+    assert (method, path) == ("GET", "/apis/batch/v1/namespaces/ns/jobs/a")
+    assert request.headers["Authorization"] == "bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Refused),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Gone),
+        (422, Refused),
+        (401, Unavailable),
+        (429, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+    ],
+)
+async def test_status_becomes_an_error_with_the_servers_words(server, cluster, status, error):
+    server.will({"message": "because"}, status)
+    with pytest.raises(error, match="because"):
+        await cluster.get(TASKS, "a", "ns")
+
+
+async def test_retry_after_is_passed_on(server, cluster):
+    server.will({"message": "busy"}, 429, {"Retry-After": "7"})
+    with pytest.raises(Unavailable) as caught:
+        await cluster.get(TASKS, "a", "ns")
+    assert caught.value.retry_after == 7
+
+
+async def test_no_server_is_unavailable(server, cluster):
+    cluster._host = "http://127.0.0.1:1"
+    with pytest.raises(Unavailable):
+        await cluster.get(TASKS, "a", "ns")
+
+
+async def test_answer_that_is_no_json_is_unavailable(server, cluster):
+    server.will("<html>")
+    with pytest.raises(Unavailable):
+        await cluster.get(TASKS, "a", "ns")
+
+
+async def test_list_is_read_page_by_page_without_managed_fields(server, cluster):
+    item = {"metadata": {"name": "a", "managedFields": [1]}}
+    server.will({"metadata": {"continue": "more", "resourceVersion": "5"}, "items": [item]})
+    server.will({"metadata": {"resourceVersion": "5"}, "items": []})
+    pages = [page async for page in cluster.pages(PODS)]
+    assert [len(p.items) for p in pages] == [1, 0]
+    assert pages[0].items == [{"metadata": {"name": "a"}}]
+    assert server.requests[1][2]["continue"] == "more"
+    assert server.requests[0][2]["labelSelector"] == "app.kubernetes.io/managed-by=agenttask"
+
+
+async def test_cluster_scoped_kind_has_no_namespace(server, cluster):
+    server.will({"items": []})
+    [page async for page in cluster.pages(CLASSES)]
+    assert server.requests[0][1] == "/apis/agenttask.dev/v1alpha1/agentclasses"
+
+
+def stream(*events):
+    async def answer(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for event in events:
+            await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    return answer
+
+
+async def test_watch_yields_changes_and_bookmarks(server, cluster):
+    obj = {"metadata": {"resourceVersion": "6", "managedFields": []}}
+    server.will(stream({"type": "ADDED", "object": obj}, {"type": "BOOKMARK", "object": obj}))
+    seen = [event async for event in cluster.watch(JOBS, "5")]
+    assert [type_ for type_, _ in seen] == ["ADDED", "BOOKMARK"]
+    query = server.requests[0][2]
+    assert (query["watch"], query["resourceVersion"]) == ("true", "5")
+
+
+@pytest.mark.parametrize(("code", "error"), [(410, Gone), (500, Unavailable)])
+async def test_error_in_a_watch_is_raised(server, cluster, code, error):
+    server.will(stream({"type": "ERROR", "object": {"code": code, "message": "no"}}))
+    with pytest.raises(error):
+        [event async for event in cluster.watch(JOBS, "5")]
+
+
+async def test_watch_that_is_cut_is_unavailable(server, cluster):
+    async def cut(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"type": "ADD')
+        request.transport.abort()
+        return response
+
+    server.will(cut)
+    with pytest.raises(Unavailable):
+        [event async for event in cluster.watch(JOBS, "5")]
+    await asyncio.sleep(0)
+
+
+async def test_status_patch_names_the_version_it_changes(server, cluster):
+    server.will({"metadata": {}})
+    await cluster.patch_status(TASKS, "ns", "a", "7", {"phase": "Running"})
+    method, path, _, body, request = server.requests[0]
+    assert (method, path) == (
+        "PATCH",
+        "/apis/agenttask.dev/v1alpha1/namespaces/ns/agenttasks/a/status",
+    )
+    assert json.loads(body) == {
+        "metadata": {"resourceVersion": "7"},
+        "status": {"phase": "Running"},
+    }
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.headers["User-Agent"].startswith("agenttask-operator/")
+
+
+async def test_job_is_deleted_in_the_background_and_only_that_one(server, cluster):
+    server.will({})
+    await cluster.delete_job("ns", "a", "uid-1")
+    options = json.loads(server.requests[0][3])
+    assert options == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_job_that_is_gone_or_another_is_as_good_as_deleted(server, cluster, status):
+    server.will({}, status)
+    await cluster.delete_job("ns", "a", "uid-1")
+
+
+async def test_event_that_exists_is_as_good_as_created(server, cluster):
+    server.will({"message": "exists"}, 409)
+    await cluster.create_event({"metadata": {"namespace": "ns", "name": "e"}})
+
+
+async def test_events_are_asked_for_by_object(server, cluster):
+    server.will({"items": [{"reason": "FailedCreate"}]})
+    assert await cluster.list_events_for("ns", "uid-1") == [{"reason": "FailedCreate"}]
+    assert server.requests[0][2]["fieldSelector"] == "involvedObject.uid=uid-1"

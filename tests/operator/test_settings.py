@@ -1,0 +1,37 @@
+"""The environment: read once, refused by name."""
+
+import pytest
+
+from agenttask_operator.settings import BadSetting, read_settings
+
+GOOD = {"AGENT_IMAGE": "agent:1"}
+
+
+def test_only_the_image_is_needed():
+    settings = read_settings(GOOD)
+    assert (settings.agent_image, settings.nats_url, settings.namespaces) == ("agent:1", "", ())
+
+
+def test_namespaces_are_a_set():
+    assert read_settings(GOOD | {"NAMESPACES": "b, a,,b"}).namespaces == ("a", "b")
+
+
+def test_empty_values_are_absent_ones():
+    assert read_settings(GOOD | {"WORKERS": "", "CLUSTER_ID": " "}) == read_settings(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_IMAGE", ""),
+        ("NATS_URL", "http://nats"),
+        ("WORKERS", "many"),
+        ("WORKERS", "0"),
+        ("RESYNC_SECONDS", "-1"),
+        ("LIVENESS", "tcp://x"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_bad_value_is_refused_by_name(name, value):
+    with pytest.raises(BadSetting, match=name):
+        read_settings(GOOD | {name: value})
