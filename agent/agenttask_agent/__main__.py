@@ -109,7 +109,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_policy(parser: argparse.ArgumentParser, role: str | None) -> None:
-    parser.add_argument("--role", type=_role, default=role, help="DEV, QA, ARCHITECT, DEVOPS, DATA, PO")
+    parser.add_argument(
+        "--role", type=_role, default=role, help="DEV, QA, ARCHITECT, DEVOPS, DATA, PO"
+    )
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--allow", action="append", metavar="PATTERN", help="like files.*")
 

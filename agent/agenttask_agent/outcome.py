@@ -52,7 +52,7 @@ def build_report(outcome: Outcome, records: Records, commit: str | None) -> Agen
     """Return the report, cut visibly until it fits the door's limit."""
     for keep in (None, 1000, 200, 20):
         report = _report(outcome, records, commit, keep)
-        if len(report.model_dump_json(by_alias=True)) <= KEEP_BYTES:
+        if len(report.model_dump_json(by_alias=True).encode()) <= KEEP_BYTES:
             return report
     return _report(outcome, Records(usage=records.usage), commit, None)
 

@@ -12,6 +12,7 @@ SPECIAL = re.compile(
     r"<(/?)(\|[A-Za-z0-9_ .:-]{1,40}\||(?:tool_call|tool_response|tools|think|function"
     r"|parameter|start_of_turn|end_of_turn|s)(?=[>=\s/])|[｜][^<>\n]{1,40}[｜])"
 )
+SURROGATE = re.compile("[\ud800-\udfff]")
 INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -28,6 +29,17 @@ def plain_terminal(output: bytes) -> str:
     """Return a program's output as text: no colours, progress bars at their last state."""
     text = ANSI.sub("", output.decode("utf-8", "replace").replace("\r\n", "\n"))
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def storable(value: object) -> object:
+    """Return the JSON value with what UTF-8 cannot store (lone surrogates) replaced."""
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {str(storable(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return value
 
 
 def cap(text: str, limit: int, head_share: float = 0.6) -> tuple[str, bool]:

@@ -41,9 +41,15 @@ def _verifier(places: Places) -> int:
 
 
 def _serve(places: Places) -> int:
+    from agenttask_courier.journal import log
     from agenttask_courier.serve import run_serve
+    from agenttask_courier.settings import BadSettings
 
-    return run_serve(places, os.environ)
+    try:
+        return run_serve(places, os.environ)
+    except BadSettings as error:
+        log("settings.bad", message=str(error))
+        return 1
 
 
 def _drain(places: Places) -> int:

@@ -6,6 +6,7 @@ the connection and how it went, never a statement or an answer.
 """
 
 import asyncio
+import io
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ from agenttask_databases.execution import execute
 
 MAX_AT_ONCE = 4
 """Statements that run at the same time; further ones wait."""
+MAX_WAITING = 32
+"""Requests under way, waiting ones included; an agent asks one after the other."""
 STATUS = {
     Failure.UNKNOWN_CONNECTION: 404,
     Failure.WRONG_KIND: 400,
@@ -49,21 +52,30 @@ def make_handler(connections: Iterable[Connection], root: Path = Path(DB_SECRETS
     """Return the handler of `POST /db/{connection}` for the task's connections."""
     known = {connection.name: connection for connection in connections}
     threads = ThreadPoolExecutor(MAX_AT_ONCE, "databases")
+    places = asyncio.Semaphore(MAX_WAITING)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        connection = _known(known, request.match_info["connection"])
-        asked = _parse(await _read(request))
-        loop = asyncio.get_running_loop()
-        try:
-            answer = await loop.run_in_executor(threads, _execute, connection, root, asked)
-        except DatabaseError as error:
-            raise Refused(STATUS[error.failure], error.failure.value, str(error)) from None
-        return web.Response(
-            body=answer.model_dump_json(by_alias=True).encode(errors="replace"),
-            content_type="application/json",
-        )
+        if places.locked():
+            raise Refused(429, "TooManyRequests", f"more than {MAX_WAITING} at once")
+        async with places:
+            connection = _known(known, request.match_info["connection"])
+            asked = _parse(await _read(request))
+            work = asyncio.get_running_loop().run_in_executor(
+                threads, _execute, connection, root, asked
+            )
+            # Shielded: a place is free when the thread is, not when the agent hangs up.
+            return await asyncio.shield(_answered(work))
 
     return handle
+
+
+async def _answered(work: Awaitable[DatabaseAnswer]) -> web.Response:
+    try:
+        answer = await work
+    except DatabaseError as error:
+        raise Refused(STATUS[error.failure], error.failure.value, str(error)) from None
+    body = io.BytesIO(answer.model_dump_json(by_alias=True).encode())
+    return web.Response(body=body, content_type="application/json")
 
 
 def _known(known: Mapping[str, Connection], name: str) -> Connection:

@@ -46,6 +46,8 @@ class Door:
     inbox: Inbox
     on_event: Callable[[DoorEvent], None]
     receipt: "asyncio.Future[Receipt]"
+    databases: Handler | None = None
+    """Answers `/db/{connection}`; None = the task has no connections."""
     _pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
     _upload: asyncio.Lock = field(default_factory=asyncio.Lock)
     _uploads: int = 0
@@ -64,6 +66,8 @@ class Door:
         app.router.add_put("/bundle", self.bundle)
         app.router.add_put("/result", self.result)
         app.router.add_get("/receipt", self.get_receipt, allow_head=False)
+        if self.databases:
+            app.router.add_post("/db/{connection}", self._while_running(self.databases))
         return app
 
     @web.middleware
@@ -72,6 +76,16 @@ class Door:
         if request.path != "/lifeline" and not self.inbox.attached.is_set():
             raise Refused(409, "Conflict", "open the lifeline first")
         return await handler(request)
+
+    def _while_running(self, handler: Handler) -> Handler:
+        """Refuse what would act for an agent that has handed in its result."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if self.inbox.report is not None or self.inbox.closed:
+                raise Refused(409, "Conflict", "the result was delivered; nothing more is done")
+            return await handler(request)
+
+        return handle
 
     async def lifeline(self, request: web.Request) -> web.StreamResponse:
         """Never end; whoever holds this is alive, and its end means that he is gone."""

@@ -223,6 +223,10 @@ def _usage_of(answer: Relayed) -> tuple[int, int] | None:
     return max(0, told[0]), max(0, told[1])
 
 
+def _estimate(request: dict[str, object], answer: Relayed) -> tuple[int, int]:
+    return _tokens_of(request), len(answer.body) // BYTES_PER_TOKEN
+
+
 def _tokens_of(request: dict[str, object]) -> int:
     return len(json.dumps(request)) // BYTES_PER_TOKEN
 

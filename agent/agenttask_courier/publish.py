@@ -93,9 +93,12 @@ class Publisher:
         self._some.set()
 
     async def deliver(self, files: Sequence[StoredFile], result: bytes) -> None:
-        """Store artifacts, publish the result, then the waiting events; retries for ever."""
+        """Store the artifacts, then publish the result; retries for ever."""
         await self._until_done(self._store_all, files)
         await self._until_done(self._publish, self._result_message(result))
+
+    async def events_sent(self) -> None:
+        """Return once no event is waiting."""
         await self._none_left.wait()
 
     async def _connect(self) -> None:

@@ -39,6 +39,8 @@ from agenttask_courier.sockets import listen
 
 DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
+EVENT_SECONDS = 5.0
+"""How long the last events are waited for; the outcome does not hang on them."""
 _STEP_REASONS = {Step.VERIFY: Reason.VERIFYING, Step.PUSH: Reason.PUBLISHING}
 
 
@@ -181,6 +183,8 @@ class Courier:
         delivering = asyncio.create_task(self.publisher.deliver(account.files, payload))
         if await self.clocks.finish(delivering, self.document.clocks.flush_seconds):
             delivering.result()
+            sending = asyncio.create_task(self.publisher.events_sent())
+            await self.clocks.finish(sending, EVENT_SECONDS)
             return True, hashlib.sha256(payload).hexdigest()
         log("store.unavailable", dropped_events=self.publisher.dropped)
         return False, ""

@@ -39,7 +39,9 @@ def execute(config: ConnectionConfig, request: DatabaseRequest) -> DatabaseAnswe
     try:
         return _masked(_run(config, request), mask)
     except DatabaseError as error:
-        raise DatabaseError(error.failure, mask.text(str(error))) from None
+        failure = DatabaseError(error.failure, mask.text(str(error)))
+    # Outside the handler, so that no unmasked error hangs on this one as its context.
+    raise failure
 
 
 def _run(config: ConnectionConfig, request: DatabaseRequest) -> DatabaseAnswer:

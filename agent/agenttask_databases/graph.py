@@ -89,7 +89,7 @@ def _session(driver: AsyncDriver, config: ConnectionConfig) -> AsyncSession:
 
 async def _check_plan(session: AsyncSession, config: ConnectionConfig, request: Neo4jQuery) -> None:
     """Let the server plan the statement and refuse what the plan would do."""
-    text = Query(f"EXPLAIN {request.query}", timeout=request.seconds)  # type: ignore[arg-type]
+    text = Query(f"EXPLAIN {request.query}", timeout=request.seconds)
     result = await session.run(text, request.params)
     summary = await result.consume()
     plan = None if summary.plan is None else dict(summary.plan)
@@ -109,7 +109,7 @@ async def _execute(session: AsyncSession, config: ConnectionConfig, request: Neo
 
 
 async def _read(transaction: AsyncTransaction, request: Neo4jQuery, stop: bool) -> Table:
-    result = await transaction.run(request.query, request.params)  # type: ignore[arg-type]
+    result = await transaction.run(request.query, request.params)
     table = Table(columns=tuple(result.keys()))
     async for record in result:
         table.add([jsonable(value, _plain) for value in record.values()])

@@ -70,7 +70,7 @@ def _connection(config: ConnectionConfig) -> Connection:
 async def _opened(connection: Connection, name: str) -> None:
     """Connect and give the credentials; the driver's own words name the address."""
     try:
-        await _within(CONNECT_SECONDS, connection.connect())
+        await _within(CONNECT_SECONDS, connection.connect())  # type: ignore[no-untyped-call]
     except exceptions.AuthenticationError:
         what = "refuses the credentials"
     except (exceptions.RedisError, OSError, ValueError):

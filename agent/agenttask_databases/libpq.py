@@ -31,6 +31,9 @@ _BYTES_RECEIVED = 128
 class Connection(psycopg.AsyncConnection[Any]):
     """Counts what arrives, and never waits for a server that does not answer."""
 
+    overrun = False
+    """The server has sent more than is taken; the driver calls that a lost connection."""
+
     async def wait(  # the driver's signature
         self,
         gen: Any,
@@ -40,7 +43,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         """Run libpq's steps; when they are interrupted, hang up."""
         try:
             return await waiting.wait_async(
-                _counted(gen, self.pgconn.socket), self.pgconn.socket, interval, timeout
+                self._counted(gen), self.pgconn.socket, interval, timeout
             )
         except BaseException:
             if self.busy:
@@ -66,6 +69,19 @@ class Connection(psycopg.AsyncConnection[Any]):
         if result is not None and result.status == ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(result)
         return result
+
+    def _counted(self, gen: Any) -> Generator[Any, Any, Any]:
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as wire:
+            try:
+                wanted = next(gen)
+                while True:
+                    ready = yield wanted
+                    self.overrun = _received(wire) > MAX_WIRE_BYTES
+                    if self.overrun:
+                        raise TooMuch
+                    wanted = gen.send(ready)
+            except StopIteration as stop:
+                return stop.value
 
 
 def columns(result: PGresult) -> tuple[str, ...]:
@@ -113,20 +129,6 @@ def _array(elements: Sequence[Scalar]) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _counted(gen: Any, descriptor: int) -> Generator[Any, Any, Any]:
-    """Run libpq's steps; raises TooMuch once the server has sent more than is taken."""
-    with socket.socket(fileno=os.dup(descriptor)) as wire:
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if _received(wire) > MAX_WIRE_BYTES:
-                    raise TooMuch
-                wanted = gen.send(ready)
-        except StopIteration as stop:
-            return stop.value
 
 
 def _received(wire: socket.socket) -> int:

@@ -25,7 +25,7 @@ from agenttask_api.databases import (
     Rows,
 )
 from agenttask_databases import libpq
-from agenttask_databases.bounds import Table
+from agenttask_databases.bounds import Table, TooMuch
 from agenttask_databases.connection import ConnectionConfig
 from agenttask_databases.statements import refusal
 
@@ -33,6 +33,7 @@ CONNECT_SECONDS = 10
 LOCK_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 READ_ONLY_TRANSACTION, CANCELED, LOCKED = "25006", "57014", "55P03"
+SHUTTING_DOWN = "57P"
 
 POWERS = """SELECT r.rolsuper OR EXISTS (
   SELECT FROM pg_catalog.pg_roles p
@@ -87,7 +88,7 @@ async def _transaction(
             await connection.commit()
         return answer
     except psycopg.Error as error:
-        raise _told(error) from None
+        raise (TooMuch() if connection.overrun else _told(error)) from None
     finally:
         await connection.close()
 
@@ -169,14 +170,17 @@ def _told(error: psycopg.Error) -> DatabaseError:
     if told.message_primary is None:
         message = "the connection was lost; whether anything was written is unknown"
         return DatabaseError(Failure.UNAVAILABLE, message)
-    failures = {
-        READ_ONLY_TRANSACTION: Failure.DENIED,
-        CANCELED: Failure.TIMEOUT,
-        LOCKED: Failure.TIMEOUT,
-    }
     more = [f"{name}: {text}" for name, text in _details(told) if text]
     message = "; ".join([f"{told.message_primary} ({told.sqlstate})", *more])
-    return DatabaseError(failures.get(told.sqlstate or "", Failure.STATEMENT), message)
+    return DatabaseError(_failure(told.sqlstate or ""), message)
+
+
+def _failure(state: str) -> Failure:
+    if state == READ_ONLY_TRANSACTION:
+        return Failure.DENIED
+    if state in (CANCELED, LOCKED):
+        return Failure.TIMEOUT
+    return Failure.UNAVAILABLE if state.startswith(SHUTTING_DOWN) else Failure.STATEMENT
 
 
 def _details(told: psycopg.errors.Diagnostic) -> list[tuple[str, str | None]]:

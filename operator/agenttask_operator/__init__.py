@@ -1,11 +1,11 @@
 """The operator: one Job per run of an AgentTask, and the truth about it in the status.
 
-Reading order: `handlers` (kopf's shell) and `runtime` (what runs, wired once),
-`informer` and `cache` (what is known), `queue` (what is due), `reconcile`
-(gather, decide, act), `planner` (decide), `admission`, `taskdoc` and `job` (a
-task becomes a Job), `outcome` and `status` (a Job becomes a status), `messages`
-and `outbox` (NATS), `cluster` (the API server), `settings`.
+Reading order. What runs: `handlers` (kopf's shell), `runtime` (wired once), `informer`,
+`cache` and `observed` (what is known), `queue` (what is due), `reconcile` (gather,
+decide, act). Deciding: `facts`, `needs`, `case`, `planner`, `endings`, `actions`. A task
+becomes a Job: `admission`, `taskdoc`, `order`, `job`, `volumes`. A Job becomes a status:
+`outcome`, `blockers`, `progress`, `conditions`, `status`, `trimming`, `words`. Outside:
+`cluster` and `errors` (the API server), `messages` and `outbox` (NATS), `kubeevents`.
 
-`planner`, `admission`, `taskdoc`, `job`, `outcome`, `status` and `messages` are
-pure: facts in, values out.
+Everything but what runs and the two adapters is pure: facts in, values out.
 """

@@ -6,16 +6,15 @@ Pure: the same order always gives the same manifest. Containers are trust zones
 a container asks for one with exit code 75, since every retry is paid for.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from agenttask_api import names
-from agenttask_api.agentclass import AgentClassSpec, Pod
+from agenttask_api.agentclass import Pod
 from agenttask_api.schema import API_VERSION
-from agenttask_api.spec import AgentTaskSpec, Resources
-from agenttask_api.taskdocument import TaskDocument
-from agenttask_operator.admission import Granted
+from agenttask_api.spec import Resources
+from agenttask_operator.order import Order
 from agenttask_operator.taskdoc import write_document
+from agenttask_operator.volumes import build_volumes, git_mounts, mount, own_mounts, service_mounts
 
 Object = dict[str, Any]
 
@@ -23,32 +22,11 @@ MIN_TTL_SECONDS = 300
 """A finished Job stays at least this long, or its outcome would be deleted unread
 whenever the operator is away for a moment."""
 
-SECRET_MODE = 0o440
 SMALL: Object = {
     "requests": {"cpu": "20m", "memory": "64Mi"},
     "limits": {"cpu": "1", "memory": "1Gi"},
 }
 """Of clone and courier: little while they wait, enough for git on a large repository."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """Everything a Job is made from."""
-
-    document: TaskDocument
-    task: AgentTaskSpec
-    class_: AgentClassSpec
-    granted: Granted
-    agent_image: str
-    nats_url: str
-    """Of the operator; the class's own wins."""
-    cluster_id: str
-
-    @property
-    def job_name(self) -> str:
-        """The one name that a Job of this run can have."""
-        identity = self.document.identity
-        return names.job_name(identity.name, identity.uid, identity.run_key)
 
 
 def build_job(order: Order) -> Object:
@@ -147,7 +125,7 @@ def _pod_spec(order: Order) -> Object:
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "initContainers": [_clone(order), *verifier, _courier(order)],
         "containers": [_agent(order)],
-        "volumes": _volumes(order),
+        "volumes": build_volumes(order),
         **_placement(order.class_.pod),
     }
 
@@ -171,11 +149,11 @@ def _clone(order: Order) -> Object:
         "env": [*_common_env(order), *_pod_env()],
         "resources": SMALL,
         "volumeMounts": [
-            *_own_mounts(names.CLONE),
-            _mount("pristine", names.PRISTINE_DIR),
-            _mount("workspace", names.WORKSPACE_DIR),
-            _mount("task", names.TASK_DIR, read_only=True),
-            *_git_mounts(order),
+            *own_mounts(names.CLONE),
+            mount("pristine", names.PRISTINE_DIR),
+            mount("workspace", names.WORKSPACE_DIR),
+            mount("task", names.TASK_DIR, read_only=True),
+            *git_mounts(order),
         ],
     }
 
@@ -187,10 +165,10 @@ def _verifier(order: Order) -> Object:
         "env": _common_env(order),
         "resources": _resources(order.granted.resources),
         "volumeMounts": [
-            *_own_mounts(names.VERIFIER),
-            _mount("checkout", names.CHECKOUT_DIR),
-            _mount("vdoor", names.VERIFIER_DOOR_DIR),
-            _mount("task", names.TASK_DIR, read_only=True),
+            *own_mounts(names.VERIFIER),
+            mount("checkout", names.CHECKOUT_DIR),
+            mount("vdoor", names.VERIFIER_DOOR_DIR),
+            mount("task", names.TASK_DIR, read_only=True),
         ],
     }
 
@@ -204,15 +182,15 @@ def _courier(order: Order) -> Object:
         "resources": SMALL,
         "lifecycle": {"preStop": drain},
         "volumeMounts": [
-            *_own_mounts(names.COURIER),
-            _mount("pristine", names.PRISTINE_DIR),
-            _mount("workspace", names.WORKSPACE_DIR, read_only=True),
-            _mount("checkout", names.CHECKOUT_DIR),
-            _mount("door", names.DOOR_DIR),
-            _mount("vdoor", names.VERIFIER_DOOR_DIR),
-            _mount("task", names.TASK_DIR, read_only=True),
-            *_git_mounts(order),
-            *_service_mounts(order),
+            *own_mounts(names.COURIER),
+            mount("pristine", names.PRISTINE_DIR),
+            mount("workspace", names.WORKSPACE_DIR, read_only=True),
+            mount("checkout", names.CHECKOUT_DIR),
+            mount("door", names.DOOR_DIR),
+            mount("vdoor", names.VERIFIER_DOOR_DIR),
+            mount("task", names.TASK_DIR, read_only=True),
+            *git_mounts(order),
+            *service_mounts(order),
         ],
     }
 
@@ -223,10 +201,10 @@ def _agent(order: Order) -> Object:
         "env": _common_env(order),
         "resources": _resources(order.granted.resources),
         "volumeMounts": [
-            *_own_mounts(names.AGENT),
-            _mount("workspace", names.WORKSPACE_DIR),
-            _mount("door", names.DOOR_DIR, read_only=True),
-            _mount("task", names.TASK_DIR, read_only=True),
+            *own_mounts(names.AGENT),
+            mount("workspace", names.WORKSPACE_DIR),
+            mount("door", names.DOOR_DIR, read_only=True),
+            mount("task", names.TASK_DIR, read_only=True),
         ],
     }
 
@@ -292,89 +270,3 @@ def _env(name: str, value: str) -> Object:
 
 def _from_field(name: str, path: str) -> Object:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-
-
-def _mount(volume: str, path: str, read_only: bool = False) -> Object:
-    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
-
-
-def _own_mounts(container: str) -> list[Object]:
-    """Temporary files, home and shared memory; the default /dev/shm is the pod's, so shared."""
-    return [
-        _mount(f"tmp-{container}", names.TMP_DIR),
-        _mount(f"home-{container}", names.HOME_DIR),
-        _mount(f"shm-{container}", names.SHM_DIR),
-    ]
-
-
-def _git_mounts(order: Order) -> list[Object]:
-    repo = order.task.repo
-    mounts = [_mount("git", names.GIT_SECRET_DIR, read_only=True)] if repo.credentials_ref else []
-    return mounts + ([_mount("git-ca", names.GIT_CA_DIR, read_only=True)] if repo.ca_ref else [])
-
-
-def _service_mounts(order: Order) -> list[Object]:
-    model, nats = order.class_.model, order.class_.nats
-    wanted = [
-        ("model", names.MODEL_SECRET_DIR, model.api_key_secret_ref),
-        ("nats-creds", names.NATS_CREDS_DIR, nats.creds_secret_ref),
-        ("nats-tls", names.NATS_TLS_DIR, nats.tls_secret_ref),
-    ]
-    return [_mount(volume, path, read_only=True) for volume, path, ref in wanted if ref]
-
-
-def _volumes(order: Order) -> list[Object]:
-    size = order.task.limits.workspace_size
-    verifier = [names.VERIFIER] if order.document.verify else []
-    return [
-        _empty("workspace", size),
-        _empty("pristine", size),
-        _empty("checkout", size),
-        _empty("door", "16Mi"),
-        _empty("vdoor", "16Mi"),
-        _task_volume(),
-        *(v for c in (names.CLONE, *verifier, names.COURIER, names.AGENT) for v in _own(c)),
-        *_secret_volumes(order),
-    ]
-
-
-def _own(container: str) -> list[Object]:
-    return [
-        _empty(f"tmp-{container}", "4Gi"),
-        _empty(f"home-{container}", "4Gi"),
-        _empty(f"shm-{container}", "64Mi", medium="Memory"),
-    ]
-
-
-def _empty(name: str, size: str, medium: str = "") -> Object:
-    return {"name": name, "emptyDir": {"sizeLimit": size, **({"medium": medium} if medium else {})}}
-
-
-def _task_volume() -> Object:
-    field = {"fieldPath": f"metadata.annotations['{names.TASK_ANNOTATION}']"}
-    item = {"path": names.TASK_FILE.removeprefix(f"{names.TASK_DIR}/"), "fieldRef": field}
-    return {"name": "task", "downwardAPI": {"items": [item]}}
-
-
-def _secret_volumes(order: Order) -> list[Object]:
-    repo, model, nats = order.task.repo, order.class_.model, order.class_.nats
-    volumes = []
-    if repo.credentials_ref:
-        volumes.append(_secret("git", repo.credentials_ref.name))
-    if repo.ca_ref:
-        item = {"key": repo.ca_ref.key, "path": names.CA_FILE.removeprefix(f"{names.GIT_CA_DIR}/")}
-        volumes.append({"name": "git-ca", "configMap": {"name": repo.ca_ref.name, "items": [item]}})
-    if model.api_key_secret_ref:
-        key = names.MODEL_KEY_FILE.removeprefix(f"{names.MODEL_SECRET_DIR}/")
-        item = {"key": model.api_key_secret_ref.key, "path": key}
-        volumes.append(_secret("model", model.api_key_secret_ref.name, [item]))
-    if nats.creds_secret_ref:
-        volumes.append(_secret("nats-creds", nats.creds_secret_ref.name))
-    if nats.tls_secret_ref:
-        volumes.append(_secret("nats-tls", nats.tls_secret_ref.name))
-    return volumes
-
-
-def _secret(volume: str, secret: str, items: list[Object] | None = None) -> Object:
-    source: Object = {"secretName": secret, "defaultMode": SECRET_MODE}
-    return {"name": volume, "secret": {**source, **({"items": items} if items else {})}}

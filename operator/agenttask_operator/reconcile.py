@@ -5,7 +5,6 @@ between plans (what was created, refused, published, and since when a write is d
 is kept per task in a `Memory`; losing it costs a repetition, never a duplicate.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ from typing import Protocol
 from agenttask_api import names
 from agenttask_api.reasons import Kind, Reason, meaning
 from agenttask_api.result import AgentResult
-from agenttask_api.schema import API_VERSION
 from agenttask_operator.actions import (
     Action,
     CreateJob,
@@ -27,19 +25,14 @@ from agenttask_operator.actions import (
 )
 from agenttask_operator.blockers import Note, parse_notes
 from agenttask_operator.cache import Cache
-from agenttask_operator.clock import format_time
-from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, TASKS, Cluster, Object
+from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, TASKS, Cluster
 from agenttask_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
 from agenttask_operator.facts import Defaults, Facts, Publication, Refusal
+from agenttask_operator.kubeevents import build_event
 from agenttask_operator.messages import Message
+from agenttask_operator.needs import missing_jobs, wants_namespace, wants_notes, wants_result
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
-from agenttask_operator.planner import (
-    missing_jobs,
-    plan,
-    wants_namespace,
-    wants_notes,
-    wants_result,
-)
+from agenttask_operator.planner import plan
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.status import is_final
 
@@ -335,35 +328,6 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
         self._queue.forget(key)
-
-
-def build_event(task: Task, action: EmitEvent, now: datetime) -> Object:
-    """Return the Event; its name is the same whenever the same thing is told."""
-    seed = f"{task.uid}/{action.run_key}/{action.slot}"
-    name = f"{task.key.name}.{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
-    time = format_time(now)
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": name, "namespace": task.key.namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": "AgentTask",
-            "namespace": task.key.namespace,
-            "name": task.key.name,
-            "uid": task.uid,
-            "resourceVersion": task.resource_version,
-        },
-        "reason": action.reason.value,
-        "message": action.message,
-        "type": "Warning" if action.warning else "Normal",
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
-        "source": {"component": "agenttask-operator"},
-        "reportingComponent": "agenttask-operator",
-        "reportingInstance": "agenttask-operator",
-    }
 
 
 def _who(key: Key) -> dict[str, str]:

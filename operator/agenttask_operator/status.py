@@ -5,7 +5,6 @@ Pure. Whatever is written has first been built here as a whole, by one of `waiti
 stored. Equal facts give an equal status, so a reconcile without news writes nothing.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +17,6 @@ from agenttask_api.status import (
     MAX_ATTEMPTS,
     MAX_FILES_CHANGED,
     MAX_RUNS,
-    MAX_STATUS_BYTES,
     TERMINAL_PHASES,
     AgentCounts,
     AgentTaskStatus,
@@ -39,6 +37,7 @@ from agenttask_operator.clock import format_time, parse_time, seconds_between
 from agenttask_operator.observed import Job, Pod, Task
 from agenttask_operator.outcome import Outcome
 from agenttask_operator.progress import Progress, agent_started, derive_attempts
+from agenttask_operator.trimming import fit
 from agenttask_operator.words import clean, hinted, shorten, spell_duration
 
 Object = dict[str, Any]
@@ -163,7 +162,7 @@ def refreshed(
     update["conditions"] = conditions.write_conditions(
         stored.conditions, table, task.generation, now
     )
-    return _fit(stored.model_copy(update=update))
+    return fit(stored.model_copy(update=update))
 
 
 def patch_for(task: Task, status: AgentTaskStatus) -> Object:
@@ -204,7 +203,7 @@ def _seal(
         ),
         **fields,
     )
-    return _fit(status)
+    return fit(status)
 
 
 def _told(story: Story) -> AgentTaskStatus:
@@ -326,39 +325,3 @@ def _past(status: AgentTaskStatus, run: Run) -> PastRun:
         commit_sha=(status.artifacts.commit_sha or "") if status.artifacts else "",
         completion_time=run.completion_time,
     )
-
-
-def _fit(status: AgentTaskStatus) -> AgentTaskStatus:
-    """Return the status in at most 16 KiB: lists go first, and `truncated` says so."""
-    for cut in (_cut_files, _cut_report, _cut_refs, _cut_history):
-        if status.size() <= MAX_STATUS_BYTES:
-            return status
-        status = cut(status).model_copy(update={"truncated": True})
-    return status
-
-
-def _cut_files(status: AgentTaskStatus) -> AgentTaskStatus:
-    if not status.artifacts:
-        return status
-    few = tuple(shorten(f, 80) for f in status.artifacts.files_changed[:10])
-    return _with_artifacts(status, files_changed=few)
-
-
-def _cut_report(status: AgentTaskStatus) -> AgentTaskStatus:
-    report = status.report.model_copy(update={"reasons": ()}) if status.report else None
-    return status.model_copy(update={"report": report})
-
-
-def _cut_refs(status: AgentTaskStatus) -> AgentTaskStatus:
-    return _with_artifacts(status, refs=status.artifacts.refs[:5]) if status.artifacts else status
-
-
-def _cut_history(status: AgentTaskStatus) -> AgentTaskStatus:
-    few = {"runs": status.runs[-2:], "attempts": status.attempts[-2:]}
-    status = status.model_copy(update=few)
-    return _with_artifacts(status, files_changed=(), refs=()) if status.artifacts else status
-
-
-def _with_artifacts(status: AgentTaskStatus, **update: Iterable[object]) -> AgentTaskStatus:
-    assert status.artifacts is not None
-    return status.model_copy(update={"artifacts": status.artifacts.model_copy(update=update)})

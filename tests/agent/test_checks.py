@@ -141,9 +141,7 @@ def test_arguments_that_are_refused(tools: Tools, arguments):
     assert (result.ok, result.exit_code) == (False, None)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "<testsuite", "<a/>" * 2, '<testsuite tests="x"/>', "\0"]
-)
+@pytest.mark.parametrize("content", ["", "<testsuite", "<a/>" * 2, '<testsuite tests="x"/>', "\0"])
 def test_a_report_that_makes_no_sense_counts_nothing(tmp_path: Path, content: str):
     (tmp_path / "junit.xml").write_text(content)
     assert checks.read_counts(tmp_path / "junit.xml") is None
@@ -176,7 +174,12 @@ def wait_gone(pid: int) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state = (
+                Path(f"/proc/{pid}/stat")
+                .read_text("utf-8", "replace")
+                .rpartition(")")[2]
+                .split()[0]
+            )
         except OSError:
             return True
         if state == "Z":

@@ -1,6 +1,7 @@
 """The git family, and that a hostile repository makes it run nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.conftest import MakeTools
@@ -10,7 +11,7 @@ from tests.agent.toolboxes import Tools
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.tools.gitconfig import is_allowed
 
-OPERATIONS = (
+OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("git.status", {}),
     ("git.status", {"short": True}),
     ("git.diff", {}),
@@ -68,8 +69,16 @@ def plant(root: Path, command: Path) -> None:
     command.with_name("more.config").write_text(f"[core]\n\tfsmonitor = {command}\n")
     (root / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
     (root / ".git" / "info" / "attributes").write_text("* filter=evil diff=evil\n")
-    for hook in ("pre-commit", "commit-msg", "post-commit", "post-index-change", "post-checkout",
-                 "reference-transaction", "prepare-commit-msg", "fsmonitor-watchman"):
+    for hook in (
+        "pre-commit",
+        "commit-msg",
+        "post-commit",
+        "post-index-change",
+        "post-checkout",
+        "reference-transaction",
+        "prepare-commit-msg",
+        "fsmonitor-watchman",
+    ):
         path = root / ".git" / "hooks" / hook
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(command.read_bytes())
@@ -189,8 +198,19 @@ def test_the_list_of_allowed_configuration(key: str, value: str, allowed: bool):
 
 @pytest.mark.parametrize(
     "ref",
-    ["--output=marker", "-O/etc", "HEAD --output=x", "HEAD..HEAD", ":/x", "HEAD:utils.py", "x y",
-     "--end-of-options", "@{u\n}", "$(touch marker)", "missing"],
+    [
+        "--output=marker",
+        "-O/etc",
+        "HEAD --output=x",
+        "HEAD..HEAD",
+        ":/x",
+        "HEAD:utils.py",
+        "x y",
+        "--end-of-options",
+        "@{u\n}",
+        "$(touch marker)",
+        "missing",
+    ],
 )
 def test_a_ref_is_never_an_option(tools: Tools, ref: str):
     before = sorted(path.name for path in tools.root.iterdir())

@@ -22,15 +22,43 @@ FAMILIES = ("files", "git")
 OPERATIONS = [operation for operation in CATALOGUE if operation.family in FAMILIES]
 
 HOSTILE_TEXTS = st.sampled_from(
-    ["..", "../outside/secret", "/etc/passwd", ".git/config", ".git/hooks/pre-commit", "link/secret",
-     "hard", "pipe", "a\0b", "\udc80", "-rf", "--output=/tmp/x", "$(touch x)", ";id", "*", ".", "",
-     "HEAD", "HEAD@{0}", "x" * 5000, "con\nnewline", "\u202e", "~", "%00", "(?P<x", "(a+)+$",
-     "utils.py", "tests/new/file.txt", "all"]
+    [
+        "..",
+        "../outside/secret",
+        "/etc/passwd",
+        ".git/config",
+        ".git/hooks/pre-commit",
+        "link/secret",
+        "hard",
+        "pipe",
+        "a\0b",
+        "\udc80",
+        "-rf",
+        "--output=/tmp/x",
+        "$(touch x)",
+        ";id",
+        "*",
+        ".",
+        "",
+        "HEAD",
+        "HEAD@{0}",
+        "x" * 5000,
+        "con\nnewline",
+        "\u202e",
+        "~",
+        "%00",
+        "(?P<x",
+        "(a+)+$",
+        "utils.py",
+        "tests/new/file.txt",
+        "all",
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | HOSTILE_TEXTS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -178,6 +178,7 @@ def test_a_redirect_is_checked_like_a_first_request(ask, server, target):
     server.redirect_to = target
     result = ask("get", server.url("/redirect"))
     assert not result.ok
+    assert "disconnected" not in str(result.error)
     assert len(server.seen) == 1
 
 
@@ -315,9 +316,9 @@ def test_tls_checks_the_name_that_was_asked_for(ask, certificates: Certificates)
         good = ask("get", f"https://localhost:{server.port}/", client=tls)
         assert good.ok, good.error
         bad = ask("get", f"https://other.example:{server.port}/", client=tls)
-        assert "TLS failed" in str(bad.error)
+        assert "certificate verify failed" in str(bad.error)
         unknown = client(server, *hosts, resolver=resolver)
-        assert "TLS failed" in str(
+        assert "certificate verify failed" in str(
             ask("get", f"https://localhost:{server.port}/", client=unknown).error
         )
         assert [seen.headers["host"] for seen in server.seen] == [f"localhost:{server.port}"]

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from agenttask_agent import messages
 from agenttask_agent.finish import SCHEMA
+from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.outcome import ModelFailed, Stop
@@ -16,7 +18,7 @@ GOOD = {
     "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 5, "completion_tokens": 2},
 }
-USER = [{"role": "user", "content": "x"}]
+USER: list[Message] = [{"role": "user", "content": "x"}]
 
 
 class Server:
@@ -40,7 +42,9 @@ class Server:
         if isinstance(answer, Exception):
             raise answer
         status, body, *headers = answer if isinstance(answer, tuple) else (200, answer)
-        return httpx.Response(status, json=body, headers=headers[0] if headers else None)
+        return httpx.Response(
+            status, content=json.dumps(body), headers=headers[0] if headers else {}
+        )
 
     def ask(self, **options: Any) -> Any:
         return self.model.reply(USER, [SCHEMA], **{"required": False, **options})
@@ -64,6 +68,16 @@ Serve = Callable[..., Server]
 
 def error(status: int, message: str = "no", **fields: Any) -> tuple[int, Any]:
     return status, {"error": {"message": message, "code": status, **fields}}
+
+
+def test_half_a_character_from_the_model_does_not_break_the_next_request(serve: Serve):
+    half = json.loads('"\\udc80"')
+    call = {"id": half, "function": {"name": half, "arguments": json.dumps({half: [half]})}}
+    message = {"content": half, "reasoning": half, "tool_calls": [call]}
+    server = serve({"choices": [{"message": message}]}, GOOD)
+    history = [*USER, messages.assistant(server.ask())]
+    server.model.reply(history, [SCHEMA], required=False)
+    assert "\ufffd" in server.requests[1]["messages"][1]["content"]
 
 
 def test_what_is_asked(serve: Serve):
@@ -163,6 +177,15 @@ def test_a_server_without_a_tool_parser_is_asked_with_required(serve: Serve):
     server.ask()
     server.ask()
     assert [r["tool_choice"] for r in server.requests] == ["auto", "required", "required"]
+
+
+def test_no_try_is_made_after_the_deadline(serve: Serve):
+    server = serve(httpx.ReadTimeout("slow"))
+    server.model.seconds_left = lambda: 0.0
+    with pytest.raises(Stop) as stopped:
+        server.ask()
+    assert stopped.value.outcome.reason == "DeadlineExceeded"
+    assert (len(server.requests), server.pauses) == (1, [])
 
 
 @pytest.mark.parametrize(

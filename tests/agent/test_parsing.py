@@ -32,7 +32,9 @@ def native(name: str, arguments: Any) -> Any:
 
 
 def calls_of(body: Any) -> list[tuple[str, dict[str, object]]]:
-    return [(call.name, call.arguments) for call in parse_reply(body, NAMES).calls if not call.problem]
+    return [
+        (call.name, call.arguments) for call in parse_reply(body, NAMES).calls if not call.problem
+    ]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,15 @@ def test_several_calls_keep_their_order():
 
 @pytest.mark.parametrize(
     "content",
-    ["Done.", "", None, 'The config is {"a": 1}.', "Call files_read_file next", "```python\nx\n```",
-     "a < b and c > d"],
+    [
+        "Done.",
+        "",
+        None,
+        'The config is {"a": 1}.',
+        "Call files_read_file next",
+        "```python\nx\n```",
+        "a < b and c > d",
+    ],
 )
 def test_prose_is_no_call(content: Any):
     reply = parse_reply(answer(content), NAMES)
@@ -106,8 +115,12 @@ def test_prose_is_no_call(content: Any):
 
 @pytest.mark.parametrize(
     "content",
-    ["<tool_call>\n{not json</tool_call>", '{"name": "files_read_file", "arguments": {"path"',
-     "<function=files_read_file><parameter=path>a", '<tool_call>{"name": "xyz"}</tool_call>'],
+    [
+        "<tool_call>\n{not json</tool_call>",
+        '{"name": "files_read_file", "arguments": {"path"',
+        "<function=files_read_file><parameter=path>a",
+        '<tool_call>{"name": "xyz"}</tool_call>',
+    ],
 )
 def test_an_unreadable_call_is_a_problem(content: str):
     reply = parse_reply(answer(content), NAMES)
@@ -152,12 +165,26 @@ def test_names_are_repaired_only_when_one_is_meant(written: str, meant: str):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["choices", "message", "content", "tool_calls", "function", "name",
-                         "arguments", "usage", "finish_reason"]) | st.text(max_size=5),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "name",
+                    "arguments",
+                    "usage",
+                    "finish_reason",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )

@@ -118,7 +118,10 @@ def test_other_endpoints(ask):
     assert (model["id"], model["max_model_len"], model["owned_by"]) == (MODEL, 32768, "rehearsal")
     assert post(USER, path="/tokenize").json()["count"] > 0
     assert "vllm:num_requests_running" in client.get("/metrics").text
-    for path, status, detail in (("/v2/x", 404, "Not Found"), ("/tokenize", 405, "Method Not Allowed")):
+    for path, status, detail in (
+        ("/v2/x", 404, "Not Found"),
+        ("/tokenize", 405, "Method Not Allowed"),
+    ):
         response = client.get(path)
         assert (response.status_code, response.json()) == (status, {"detail": detail})
         assert response.headers["x-agenttask-rehearsal"]
@@ -159,7 +162,7 @@ def test_a_delay_comes_before_the_scripted_answer(ask):
 
 
 EXAMPLES = [REHEARSALS / "hello-world.yaml", REHEARSALS / "hello-world-wrong.yaml"]
-READ = [
+READ: list[dict[str, Any]] = [
     {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "read"}}]},
     {"role": "tool", "tool_call_id": "1", "content": "[read: ok]\nfirst = 1\nsecond = a/b\n"},
     {"role": "assistant", "tool_calls": [{"id": "2", "function": {"name": "list"}}]},
@@ -196,7 +199,9 @@ def test_a_placeholder_without_a_value_is_an_error(ask, template: str):
 
 
 def test_what_was_read_is_not_expanded_again():
-    messages = [{"role": "tool", "tool_call_id": "1", "content": "[x: ok]\n${last.text}"}]
+    messages: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": "1", "content": "[x: ok]\n${last.text}"}
+    ]
     assert fill("${last.output}", messages) == "${last.text}"
 
 

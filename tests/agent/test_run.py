@@ -325,7 +325,9 @@ def test_sigterm_while_waiting_for_the_receipt_does_not_wait_for_ever(make_pod: 
 
 def test_sigterm_in_a_running_test_ends_the_test_too(make_pod: MakePod, tmp_path):
     marker = tmp_path / "alive"
-    test = f"import time\ndef test_x():\n    open({str(marker)!r}, 'w').close()\n    time.sleep(60)\n"
+    test = (
+        f"import time\ndef test_x():\n    open({str(marker)!r}, 'w').close()\n    time.sleep(60)\n"
+    )
     pod = make_pod(script_of(call("tests_pytest")), project={"test_slow.py": test})
     with ended(pod.start()) as process:
         wait_until(marker.exists)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.conftest import PACKAGES, ROOT, MakeTools
@@ -49,14 +50,14 @@ def test_schemas_are_strict_and_bounded(operation):
             assert is_bounded(part), name
 
 
-def is_bounded(schema) -> bool:
+def is_bounded(schema: dict[str, Any]) -> bool:
     kind = schema.get("type")
     if kind == "array":
         return "maxItems" in schema and is_bounded(schema["items"])
     if kind in ("integer", "number"):
         return {"minimum", "maximum"} <= schema.keys()
     if kind == "string":
-        return "enum" in schema or "const" in schema or schema.get("maxLength", 0) <= 10_000
+        return "enum" in schema or "const" in schema or int(schema.get("maxLength", 0)) <= 10_000
     return kind in ("boolean", "object")
 
 
@@ -69,8 +70,21 @@ def test_long_texts_are_bounded_here_though_not_in_the_grammar(tools: Tools):
 
 @pytest.mark.parametrize(
     "name",
-    ["_attempt", "call", "toolbox.call", "files.__init__", "files._entries", "git._answer",
-     "context", "workspace.delete", "", "files", "files.read_file.x", "FILES.READ_FILE", "finish"],
+    [
+        "_attempt",
+        "call",
+        "toolbox.call",
+        "files.__init__",
+        "files._entries",
+        "git._answer",
+        "context",
+        "workspace.delete",
+        "",
+        "files",
+        "files.read_file.x",
+        "FILES.READ_FILE",
+        "finish",
+    ],
 )
 def test_nothing_but_the_catalogue_is_reachable(tools: Tools, name: str):
     result = tools(name)

@@ -115,12 +115,16 @@ def bomb(handler: Handler) -> None:
 
 
 def redirect(handler: Handler) -> None:
-    status = int(handler.path.rpartition("=")[2] or 302)
+    status = int(handler.path.partition("=")[2] or 302)
     handler.answer(status, b"moved", Location=handler.server.redirect_to)
 
 
 def cookie(handler: Handler) -> None:
     handler.answer(200, b"with\x1b[31mcolour", Set_Cookie="session=very-secret", X_Extra="shown")
+
+
+def nonsense(handler: Handler) -> None:
+    handler.wfile.write(b"this is not http\r\n\r\n")
 
 
 PATHS: dict[str, Callable[[Handler], None]] = {
@@ -135,7 +139,7 @@ PATHS: dict[str, Callable[[Handler], None]] = {
     "/brotli": lambda handler: handler.answer(200, b"??", Content_Encoding="br"),
     "/binary": lambda handler: handler.answer(200, b"\x7fELF\0\0"),
     "/gzip": lambda handler: handler.answer(200, gzip.compress(b"packed"), Content_Encoding="gzip"),
-    "/nonsense": lambda handler: handler.wfile.write(b"this is not http\r\n\r\n") and None,
+    "/nonsense": nonsense,
 }
 
 

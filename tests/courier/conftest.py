@@ -1,9 +1,11 @@
 """Real servers, a pod's folders below tmp_path, and a repository to work on."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -105,14 +107,14 @@ class Origin:
         return git(self.work, "rev-parse", "HEAD")
 
 
-@pytest.fixture
-def origin(tmp_path: Path, git_https: GitServer) -> Origin:
-    work = tmp_path / "developer"
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template of the project: `developer` and the bare `project.git`."""
+    root = tmp_path_factory.mktemp("project")
+    work, bare = root / "developer", root / "project.git"
     work.mkdir()
-    bare = git_https.root / "project.git"
     git(work, "init", "-q", "-b", "main")
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
-    git(work, "remote", "add", "origin", str(bare))
+    git(root, "init", "-q", "--bare", "-b", "main", str(bare))
     for number in range(2):
         write_files(work, {"README.md": f"# Draft {number}\n"})
         git(work, "add", ".")
@@ -121,8 +123,16 @@ def origin(tmp_path: Path, git_https: GitServer) -> Origin:
     write_files(work, BASE_FILES)
     git(work, "add", ".")
     git(work, "commit", "-qm", "base")
-    git(work, "push", "-q", "origin", "main", "v1.0")
-    git(work, "push", "-q", "origin", "HEAD~1:refs/heads/old")
+    git(work, "push", "-q", str(bare), "main", "v1.0", "HEAD~1:refs/heads/old")
+    return root
+
+
+@pytest.fixture
+def origin(tmp_path: Path, git_https: GitServer, project: Path) -> Origin:
+    work, bare = tmp_path / "developer", git_https.root / "project.git"
+    shutil.copytree(project / "developer", work)
+    shutil.copytree(project / "project.git", bare)
+    git(work, "remote", "add", "origin", str(bare))
     return Origin(git_https, work)
 
 
@@ -143,29 +153,36 @@ def places(tmp_path: Path, certificates: Certificates) -> Places:
 MakeDocument = Callable[..., TaskDocument]
 
 
+def document_of(url: str, **overrides: object) -> TaskDocument:
+    """Return a task document; keyword arguments replace top-level fields."""
+    fields: dict[str, object] = {
+        "identity": {
+            "namespace": "team-a",
+            "name": "fix-add",
+            "uid": "0d6f4a5e-8f4c-4a9a-9d5b-0a8a0f0e7b11",
+            "runID": "1",
+            "runKey": "1-abcdef12",
+        },
+        "role": "DEV",
+        "prompt": "make add() add",
+        "repo": {"url": url, "revision": "main"},
+        "model": {"name": MODEL},
+        "constraints": {},
+        "protect": ["tests/**"],
+        "output": {"mode": "Branch"},
+        "artifacts": {},
+        "clocks": {"runSeconds": 60, "flushSeconds": 5, "graceSeconds": 30},
+    }
+    return TaskDocument.model_validate({**fields, **overrides})
+
+
 @pytest.fixture
 def make_document(origin: Origin) -> MakeDocument:
-    """Return a maker of task documents; keyword arguments replace top-level fields."""
+    """Return a maker of documents for the project on the git server."""
+    return partial(document_of, origin.url)
 
-    def make(**overrides: object) -> TaskDocument:
-        fields: dict[str, object] = {
-            "identity": {
-                "namespace": "team-a",
-                "name": "fix-add",
-                "uid": "0d6f4a5e-8f4c-4a9a-9d5b-0a8a0f0e7b11",
-                "runID": "1",
-                "runKey": "1-abcdef12",
-            },
-            "role": "DEV",
-            "prompt": "make add() add",
-            "repo": {"url": origin.url, "revision": "main"},
-            "model": {"name": MODEL},
-            "constraints": {},
-            "protect": ["tests/**"],
-            "output": {"mode": "Branch"},
-            "artifacts": {},
-            "clocks": {"runSeconds": 60, "flushSeconds": 5, "graceSeconds": 30},
-        }
-        return TaskDocument.model_validate({**fields, **overrides})
 
-    return make
+@pytest.fixture
+def make_unreachable() -> MakeDocument:
+    """Return a maker of documents whose repository nobody asks for."""
+    return partial(document_of, "https://git.invalid/project.git")

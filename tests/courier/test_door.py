@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,11 @@ class Open:
 
 
 @pytest.fixture
-async def opened(tmp_path: Path, vllm: VLLM, make_document: MakeDocument) -> AsyncIterator[Open]:
+async def opened(tmp_path: Path, vllm: VLLM, make_unreachable: MakeDocument) -> AsyncIterator[Open]:
     events: list[DoorEvent] = []
     upstream = new_client(vllm.url)
     receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-    gate = Gate(make_document(), upstream, tmp_path / "no-key")
+    gate = Gate(make_unreachable(), upstream, tmp_path / "no-key")
     door = Door(gate, Inbox(tmp_path / "incoming", 1000), events.append, receipt)
     socket = tmp_path / "door.sock"
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
@@ -47,6 +48,7 @@ async def opened(tmp_path: Path, vllm: VLLM, make_document: MakeDocument) -> Asy
         listen(door.app(), socket),
         httpx.AsyncClient(transport=transport, base_url="http://door", timeout=10) as client,
     ):
+        door.inbox.attached.set()
         yield Open(door, client, events)
     await upstream.aclose()
 
@@ -59,6 +61,13 @@ async def test_second_lifeline_is_refused_and_eof_is_noticed(opened: Open):
         assert (await opened.client.get("/lifeline")).status_code == 409
         assert not inbox.gone.is_set()
     await eventually(inbox.gone.is_set)
+
+
+async def test_nothing_is_answered_before_the_lifeline(opened: Open):
+    opened.door.inbox.attached.clear()
+    for method, path in (("POST", "/v1/chat/completions"), ("PUT", "/result"), ("GET", "/x")):
+        answer = await opened.client.request(method, path, json=REPORT)
+        assert answer.status_code == 409
 
 
 async def test_chat_goes_through_and_errors_look_like_vllms(opened: Open):
@@ -197,9 +206,7 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-_BODIES = st.binary(max_size=200) | _JSON.map(
-    lambda value: __import__("json").dumps(value).encode()
-)
+_BODIES = st.binary(max_size=200) | _JSON.map(lambda value: json.dumps(value).encode())
 _ROUTES = st.sampled_from(
     [
         ("POST", "/events"),

@@ -14,16 +14,16 @@ from agenttask_courier.errors import Refused
 from agenttask_courier.gate import Gate, new_client, prepare_chat
 from agenttask_courier.places import Places
 
-ASK = {"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]}
+ASK: dict[str, object] = {"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]}
 MakeGate = Callable[..., Gate]
 
 
 @pytest.fixture
 async def make_gate(
-    places: Places, vllm: VLLM, make_document: MakeDocument
+    places: Places, vllm: VLLM, make_unreachable: MakeDocument
 ) -> AsyncIterator[MakeGate]:
     client = new_client(vllm.url)
-    yield lambda **document: Gate(make_document(**document), client, places.model_key)
+    yield lambda **document: Gate(make_unreachable(**document), client, places.model_key)
     await client.aclose()
 
 
@@ -92,15 +92,15 @@ async def test_calls_at_once_overshoot_the_budget_by_one_at_most(vllm: VLLM, mak
     ],
 )
 def test_length_is_capped(
-    make_document: MakeDocument, body: dict[str, object], tokens: dict[str, int]
+    make_unreachable: MakeDocument, body: dict[str, object], tokens: dict[str, int]
 ):
-    document = make_document(model={"name": MODEL, "maxTokens": 100})
+    document = make_unreachable(model={"name": MODEL, "maxTokens": 100})
     request = prepare_chat({**ASK, **body}, document, 1000)
     assert {k: v for k, v in request.items() if "tokens" in k} == tokens
 
 
-def test_length_is_left_to_the_server_when_the_task_has_no_bound(make_document: MakeDocument):
-    assert "max_tokens" not in prepare_chat(ASK, make_document(), 1000)
+def test_length_is_left_to_the_server_when_the_task_has_no_bound(make_unreachable: MakeDocument):
+    assert "max_tokens" not in prepare_chat(ASK, make_unreachable(), 1000)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_length_is_left_to_the_server_when_the_task_has_no_bound(make_document: 
     ],
     ids=str,
 )
-def test_refused_requests(make_document: MakeDocument, body: dict[str, object]):
+def test_refused_requests(make_unreachable: MakeDocument, body: dict[str, object]):
     with pytest.raises(Refused) as refused:
-        prepare_chat({**ASK, **body}, make_document(), 1000)
+        prepare_chat({**ASK, **body}, make_unreachable(), 1000)
     assert refused.value.status == 400
 
 
-def test_n_up_to_eight_shares_the_budget(make_document: MakeDocument):
-    request = prepare_chat({**ASK, "n": 8, "max_tokens": 999}, make_document(), 800)
+def test_n_up_to_eight_shares_the_budget(make_unreachable: MakeDocument):
+    request = prepare_chat({**ASK, "n": 8, "max_tokens": 999}, make_unreachable(), 800)
     assert request["max_tokens"] == 100
 
 
@@ -153,10 +153,10 @@ async def test_broken_connection_is_unreachable(vllm: VLLM, make_gate: MakeGate)
     assert (refused.value.status, refused.value.kind) == (502, "upstream_unreachable")
 
 
-async def test_nobody_there_is_unreachable(make_document: MakeDocument, places: Places):
+async def test_nobody_there_is_unreachable(make_unreachable: MakeDocument, places: Places):
     client = new_client("http://127.0.0.1:9")
     with pytest.raises(Refused) as refused:
-        await Gate(make_document(), client, places.model_key).chat(ASK)
+        await Gate(make_unreachable(), client, places.model_key).chat(ASK)
     await client.aclose()
     assert refused.value.kind == "upstream_unreachable"
 

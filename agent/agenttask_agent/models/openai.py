@@ -95,6 +95,8 @@ class OpenAIModel:
                 return answer
             attempt, asked = answer
             attempts.append(attempt)
+            if self.seconds_left() <= 0:
+                raise Stop(Reason.DEADLINE_EXCEEDED, f"no time for another try: {attempt.message}")
             if len(attempts) < self.retry.tries:
                 self.retry.pause(len(attempts), asked)
         self.unreachable = all(attempt.unreachable for attempt in attempts)

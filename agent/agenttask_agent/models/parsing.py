@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agenttask_agent.messages import Message, Reply, ToolCall
+from agenttask_agent.sanitise import storable
 
 TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 OPEN_TAG = re.compile(r"<tool_call>|<function=")
@@ -65,7 +66,7 @@ def parse_object(text: str) -> dict[str, object] | None:
         if isinstance(value, str):
             value = _load(value)
         if isinstance(value, dict):
-            return {str(key): item for key, item in value.items()}
+            return _dict(storable({str(key): item for key, item in value.items()}))
     return None
 
 
@@ -90,7 +91,7 @@ def _native(value: object, names: Sequence[str], cut: bool) -> Iterator[ToolCall
         name = repair_name(_text(function.get("name")), names)
         identity = _text(entry.get("id")) or _invented_id(index, name)
         raw = function.get("arguments")
-        arguments = raw if isinstance(raw, dict) else parse_object(_text(raw))
+        arguments = _dict(storable(raw)) if isinstance(raw, dict) else parse_object(_text(raw))
         problem = CUT_OFF if cut else "" if arguments is not None else NOT_AN_OBJECT
         yield ToolCall(identity, name, arguments or {}, problem)
 
@@ -134,9 +135,9 @@ def _call_objects(text: str) -> Iterator[tuple[str, dict[str, object]]]:
         entry = _dict(entry.get("function")) or entry
         name = entry.get("name") or entry.get("tool")
         raw = entry.get("arguments", entry.get("parameters"))
-        arguments = raw if isinstance(raw, dict) else parse_object(_text(raw))
+        arguments = _dict(storable(raw)) if isinstance(raw, dict) else parse_object(_text(raw))
         if isinstance(name, str) and arguments is not None:
-            yield name, arguments
+            yield _text(name), arguments
 
 
 def _xml_call(match: re.Match[str]) -> tuple[str, dict[str, object]]:
@@ -202,7 +203,7 @@ def _dict(value: object) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return str(storable(value)) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:

@@ -46,7 +46,10 @@ class DoorDatabases:
             raise DatabaseError(Failure.UNAVAILABLE, "the courier answered nonsense") from None
 
     def _post(self, name: str, request: DatabaseRequest) -> httpx.Response:
-        body = request.model_dump_json(by_alias=True).encode(errors="replace")
+        try:
+            body = request.model_dump_json(by_alias=True)
+        except ValueError:
+            raise DatabaseError(Failure.STATEMENT, "the text is no valid Unicode") from None
         try:
             return self._client.post(
                 f"/db/{name}",
@@ -62,7 +65,10 @@ class DoorDatabases:
 def _told(response: httpx.Response) -> DatabaseError:
     try:
         told = response.json()["error"]
-        return DatabaseError(Failure(told["type"]), str(told["message"]))
+        kind, message = str(told["type"]), str(told["message"])
+        if kind not in set(Failure) and response.is_client_error:
+            return DatabaseError(Failure.STATEMENT, message)
+        return DatabaseError(Failure(kind), message)
     except (ValueError, KeyError, TypeError):
         what = f"the courier refused the request: {response.status_code}"
         return DatabaseError(Failure.UNAVAILABLE, what)

@@ -23,7 +23,7 @@ from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import Denied, ToolError
 
-STOP_SECONDS = 10
+STOP_SECONDS = 5
 ENGINE_SECONDS = 60.0
 INSPECTED = (
     *("Id", "Name", "RepoTags", "Created", "State", "ImageName", "Args", "Size"),

@@ -18,7 +18,7 @@ from agenttask_agent.tools.workspace import Workspace
 
 PORT = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(/tcp|/udp)?")
 SYSTEM_FOLDERS = ("/proc", "/sys", "/dev", "/run/secrets")
-SEPARATORS = re.compile(r"[:,\"'\\\x00-\x1f]")
+SEPARATORS = re.compile(r"[:,\"'\\\x00-\x1f\ud800-\udfff]")
 LOWEST_PORT = 1024
 
 
@@ -35,7 +35,7 @@ def parse(volume: str) -> Mount:
     """Return a volume taken apart; raises ToolError or Denied."""
     source, separator, rest = volume.partition(":")
     target, _, mode = rest.partition(":")
-    if not separator or mode not in ("", "ro", "rw"):
+    if not source or not separator or mode not in ("", "ro", "rw"):
         raise ToolError(f"{volume[:200]!r} is not source:target or source:target:ro")
     parts = PurePosixPath(target).parts
     if SEPARATORS.search(target) or parts[:1] != ("/",) or len(parts) < 2 or ".." in parts:

@@ -16,7 +16,7 @@ DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "AUDIT_WRITE", "SETFCAP", "SYS_CHROO
 """Of the engine's default set, those that tests and services do not need."""
 CPU_PERIOD = 100_000
 LOG_SIZE = "10m"
-STOP_SECONDS = 5
+STOP_SECONDS = 2
 
 
 def build_options(docker: Docker, dockerfile: str, tag: str | None, no_cache: bool) -> list[str]:

@@ -60,7 +60,9 @@ def sweep(docker: Docker, folder: Path) -> list[str]:
 
 def remove_all(docker: Docker) -> list[str]:
     """Remove everything that carries this run's label; return what could not be."""
-    containers = [c.id for c in docker_own.containers(docker)]
+    found = docker_own.containers(docker)
+    _remove(docker, ["kill"], [c.id for c in found if c.running])
+    containers = [c.id for c in found]
     problems = _remove(docker, ["rm", "--force", "--volumes"], containers)
     images = [i.id for i in docker_own.images(docker)]
     return problems + _remove(docker, ["rmi", "--force"], images)

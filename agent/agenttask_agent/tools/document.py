@@ -66,5 +66,6 @@ def _arguments(operation: Operation[Any]) -> str:
 def _argument(name: str, operation: Operation[Any], required: bool) -> str:
     if required:
         return f"`{name}`"
-    default = operation.params.model_fields[name].default
+    fields = operation.params.model_fields
+    default = {field.alias or key: field.default for key, field in fields.items()}[name]
     return f"`{name}?`" if default is None else f"`{name}={json.dumps(default)}`"

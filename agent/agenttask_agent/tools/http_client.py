@@ -112,7 +112,8 @@ class HttpClient:
         except httpcore.TimeoutException:
             raise ToolError(f"{target.authority} did not answer in time") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise ToolError(f"{target.authority}: {_reason(error)}") from None
+            reason = str(error)[:200] or type(error).__name__
+            raise ToolError(f"{target.authority}: {reason}") from None
 
     def _read(self, response: httpcore.Response, url: str, hop: int) -> Received:
         headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1"))
@@ -164,10 +165,3 @@ def _unpacked(chunks: Iterable[bytes], encoding: str, limit: int) -> Iterator[by
             yield unpacker.decompress(chunk, limit + 1)
     except zlib.error:
         raise ToolError("the answer is packed in a broken way") from None
-
-
-def _reason(error: Exception) -> str:
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {getattr(cause, 'verify_message', '') or cause.reason}"
-    return str(cause)[:200] or type(error).__name__

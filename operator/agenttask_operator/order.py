@@ -1,0 +1,29 @@
+"""Everything one Job is made from."""
+
+from dataclasses import dataclass
+
+from agenttask_api import names
+from agenttask_api.agentclass import AgentClassSpec
+from agenttask_api.spec import AgentTaskSpec
+from agenttask_api.taskdocument import TaskDocument
+from agenttask_operator.admission import Granted
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything a Job is made from."""
+
+    document: TaskDocument
+    task: AgentTaskSpec
+    class_: AgentClassSpec
+    granted: Granted
+    agent_image: str
+    nats_url: str
+    """Of the operator; the class's own wins."""
+    cluster_id: str
+
+    @property
+    def job_name(self) -> str:
+        """The one name that a Job of this run can have."""
+        identity = self.document.identity
+        return names.job_name(identity.name, identity.uid, identity.run_key)
