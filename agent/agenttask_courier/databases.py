@@ -60,11 +60,10 @@ def make_handler(connections: Iterable[Connection], root: Path = Path(DB_SECRETS
         async with places:
             connection = _known(known, request.match_info["connection"])
             asked = _parse(await _read(request))
-            work = asyncio.get_running_loop().run_in_executor(
-                threads, _execute, connection, root, asked
-            )
-            # Shielded: a place is free when the thread is, not when the agent hangs up.
-            return await asyncio.shield(_answered(work))
+            loop = asyncio.get_running_loop()
+            # When the agent hangs up, what still waits for a thread is dropped; what runs
+            # ends at its deadline.
+            return await _answered(loop.run_in_executor(threads, _execute, connection, root, asked))
 
     return handle
 

@@ -189,7 +189,7 @@ class Publisher:
             data=dict(data),
         )
         subject = events.response_subject(kind, identity.task_id)
-        return self._message(subject, event.model_dump_json(by_alias=True).encode(), id_, kind)
+        return self._message(subject, event.model_dump_json().encode(), id_, kind)
 
     def _result_message(self, payload: bytes) -> _Message:
         identity = self.document.identity

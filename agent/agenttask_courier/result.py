@@ -127,7 +127,7 @@ def _shortened(result: AgentResult) -> AgentResult | None:
 
 
 def _json(result: AgentResult) -> bytes:
-    return result.model_dump_json(by_alias=True).encode()
+    return result.model_dump_json().encode()
 
 
 def _ref(account: Account, file: StoredFile) -> ArtifactRef:

@@ -52,8 +52,7 @@ def verifier_app(places: Places) -> web.Application:
             return web.json_response({"error": {"message": str(error), "code": 400}}, status=400)
         async with turn:
             answer = await run_all(asked, *folders, places)
-        # Not `to_api`: that leaves out an exit code of None, which is an answer here.
-        return web.json_response(answer.model_dump(mode="json", by_alias=True))
+        return web.json_response(answer.to_api())
 
     app = web.Application(client_max_size=4 * 1024 * 1024)
     app.router.add_post("/verify", verify)

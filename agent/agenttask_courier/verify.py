@@ -150,7 +150,8 @@ def _is_there(socket: Path) -> bool:
 
 def _said(step: StepResult) -> str:
     if step.timed_out:
-        return f"{step.name} did not end in time"
+        return f"verify step {step.name} did not end in time"
     if step.exit_code is None:
-        return f"{step.name}: {step.output[:200]}"
-    return f"{step.name} ended with {step.exit_code}"
+        return f"verify step {step.name}: {step.output[:200]}"
+    last = step.output.strip().rpartition("\n")[2][:160]
+    return f"verify step {step.name} ended with exit code {step.exit_code}: {last}"

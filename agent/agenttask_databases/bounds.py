@@ -113,14 +113,15 @@ def jsonable(
         return number(value)
     if isinstance(value, bytes | bytearray):
         return text_of(bytes(value))
+    if (plain := special(value)) is not None:
+        return jsonable(plain, special, depth)
     if depth <= 0:
         return "[... nested too deeply]"
     if isinstance(value, list | tuple | set | frozenset):
         return [jsonable(item, special, depth - 1) for item in value]
     if isinstance(value, dict):
         return {_key(key): jsonable(item, special, depth - 1) for key, item in value.items()}
-    plain = special(value)
-    return str(value) if plain is None else jsonable(plain, special, depth)
+    return str(value)
 
 
 def _key(key: object) -> str:

@@ -23,6 +23,9 @@ WRITE_PROCEDURES = (
     "db.createrelationshiptype", "db.create.setnodevectorproperty",
     "db.create.setrelationshipvectorproperty",
 )  # fmt: skip
+SERVER_OPERATORS = frozenset(
+    {"AdministrationCommand", "ShowSettings", "ShowTransactions", "TerminateTransactions"}
+)
 _SKIPPED = re.compile(r"(?:[\s;]+|//[^\n\r]*|/\*.*?\*/)*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
 _SHOW = re.compile(r"SHOW\s+(ALL\s+)?(INDEX(ES)?|CONSTRAINTS?)\s*;?\s*", re.IGNORECASE)
@@ -54,10 +57,12 @@ def refusal_of_plan(plan: Mapping[str, Any] | None, read_only: bool) -> str | No
 
 
 def _refusal_of_step(step: Mapping[str, Any], read_only: bool) -> str | None:
-    operator = str(step.get("operatorType", "")).split("@")[0]
+    operator, _, database = str(step.get("operatorType", "")).partition("@")
     details = str((step.get("args") or {}).get("Details", ""))
     if operator == "LoadCSV":
         return "LOAD CSV is not allowed: it reads the server's files and network"
+    if operator in SERVER_OPERATORS or database == "system":
+        return "commands for the server itself are not allowed"
     if operator == "ProcedureCall":
         return _refusal_of_call(details, read_only)
     if _LOADERS.search(details):

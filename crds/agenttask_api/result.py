@@ -1,7 +1,8 @@
 """The full result of one attempt, as it goes to NATS and to `agenttask run`.
 
 `AgentReport` is what the untrusted agent says of itself. `AgentResult` is what
-the courier publishes: the agent's report beside facts that the courier measured.
+the courier publishes: the agent's report beside facts that the courier measured. In
+NATS its keys are snake_case, as the reference system's consumers expect them.
 """
 
 from agenttask_api.schema import OpenAPIModel
@@ -53,7 +54,7 @@ class StepResult(OpenAPIModel):
     """One setup or verify command on the clean checkout."""
 
     name: str
-    exit_code: int | None
+    exit_code: int | None = None
     """None when it was killed at its timeout or could not be started."""
     timed_out: bool = False
     duration_seconds: float = 0

@@ -53,6 +53,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    SUSPEND_IGNORED = "SuspendIgnored"
 
 
 class Condition(OpenAPIModel):

@@ -15,7 +15,7 @@ from agenttask_operator.words import clean, shorten
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
-SUSPEND_IGNORED = Reason.SUSPEND_IGNORED.value
+SUSPEND_IGNORED = ConditionType.SUSPEND_IGNORED.value
 """Type of the condition that answers a suspend which comes too late."""
 
 T = ConditionType

@@ -66,7 +66,7 @@ def _terminal(task: Task, status: AgentTaskStatus, defaults: Defaults) -> Messag
     )
     headers = events.headers(message_id, kind, task.task_id, defaults.cluster_id, time)
     subject = events.response_subject(kind, task.task_id)
-    payload = event.model_dump_json(by_alias=True).encode()
+    payload = event.model_dump_json().encode()
     return Message(subject, tuple(headers.items()), payload)
 
 
@@ -86,7 +86,7 @@ def _result(
     time = status.run.completion_time if status.run else ""
     result = _dead_result(task, status, outcome, outcome.pod, message_id)
     headers = events.headers(message_id, "result", task.task_id, defaults.cluster_id, time)
-    payload = result.model_dump_json(by_alias=True).encode()
+    payload = result.model_dump_json().encode()
     return (Message(events.results_subject(task.task_id), tuple(headers.items()), payload),)
 
 

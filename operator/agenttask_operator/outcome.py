@@ -1,8 +1,9 @@
 """How a run ended, read from its pod and its Job.
 
-Pure. The courier's final digest wins over everything, since only the courier judged
-the change. Without one the reason comes from the facts that Kubernetes keeps, most
-specific first. A pod that failed while its Job will try again is no outcome.
+Pure. The courier's final digest wins, since only the courier judged the change. Where
+it had nothing to judge (`NoResult`), and where there is no digest, the reason comes from
+the facts that Kubernetes keeps, most specific first: the courier cannot see why the agent
+died. A pod that failed while its Job will try again is no outcome.
 """
 
 import json
@@ -81,8 +82,17 @@ def _settled(job: Job | None, attempts: list[Pod], run_key: str, now: datetime) 
     found = settled_outcome(attempts, run_key, now)
     if not found or not found.pod:
         return None
-    retrying = found.pod.container(names.AGENT).exit_code == names.EX_TEMPFAIL
-    return None if retrying and job and not job.finished else found
+    return (
+        None if _will_be_replaced(found.pod, found.digest) and job and not job.finished else found
+    )
+
+
+def _will_be_replaced(pod: Pod, digest: Digest | None) -> bool:
+    """Whether the Job's failure policy answers this end with a new pod."""
+    unjudged = digest is not None and digest.reason is Reason.NO_RESULT
+    return unjudged and (
+        pod.container(names.AGENT).exit_code == names.EX_TEMPFAIL or bool(pod.disrupted)
+    )
 
 
 def _from_digest(digest: Digest, pod: Pod, now: datetime) -> Outcome:
@@ -93,7 +103,25 @@ def _from_digest(digest: Digest, pod: Pod, now: datetime) -> Outcome:
         reason = Reason.COMPLETED if phase is Phase.SUCCEEDED else Reason.INTERNAL_ERROR
     if phase is Phase.CANCELLED:
         verdict = Verdict.NONE
-    return Outcome(phase, verdict, reason, digest.message, _end(pod) or now, digest, pod)
+    message = digest.message
+    if reason is Reason.NO_RESULT:
+        reason, message = _why_no_result(pod) or (reason, message)
+    return Outcome(phase, verdict, reason, message, _end(pod) or now, digest, pod)
+
+
+def _why_no_result(pod: Pod) -> tuple[Reason, str] | None:
+    for explain in (_evicted, _out_of_memory, _too_late, _node_lost, _model_unreachable):
+        found = explain(pod)
+        if found:
+            return found
+    return None
+
+
+def _model_unreachable(pod: Pod) -> tuple[Reason, str] | None:
+    """The agent attached, so it found the door, and gave up before a model had answered."""
+    if pod.container(names.AGENT).exit_code != names.EX_TEMPFAIL:
+        return None
+    return Reason.MODEL_ERROR, "the model could not be reached"
 
 
 def _end(pod: Pod) -> datetime | None:

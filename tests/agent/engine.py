@@ -8,19 +8,27 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.agent.conftest import MakeTools
+from tests.agent.toolboxes import Tools
 
-from agenttask_agent.tools.docker_engine import Engine, local_engine
+from agenttask_agent.results import ToolResult
+from agenttask_agent.tools import docker
+from agenttask_agent.tools.docker_engine import Docker, Engine, local_engine
+from agenttask_agent.tools.docker_policy import DockerSettings
+from agenttask_agent.tools.docker_sweep import remove_all
 
 WITHOUT = "AGENTTASK_WITHOUT_PODMAN"
 BUSYBOX = Path("/bin/busybox")
 BASE = "localhost/agenttask-base:1"
-DOCKERFILE = """FROM scratch
+BASE_DOCKERFILE = """FROM scratch
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 ENV PATH=/bin
@@ -86,9 +94,9 @@ def store() -> Iterator[Store]:
 
 def make_base(made: Store, folder: Path) -> None:
     folder.mkdir()
-    (folder / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
+    (folder / "Dockerfile").write_text(BASE_DOCKERFILE, encoding="ascii")
     shutil.copy(BUSYBOX, folder / "busybox")
-    made.podman("build", "--network=none", "--tag", BASE, str(folder))
+    made.podman("build", "--network=none", "--pull=never", "--tag", BASE, str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +104,49 @@ def podman() -> Iterator[Store]:
     """The store of the session; every module that uses it imports this fixture."""
     with store() as made:
         yield made
+
+
+KEY = "1-abcdef01"
+SETTINGS = DockerSettings(KEY, images=("localhost/agenttask-base",), memory_mib=64, processes=32)
+DOCKERFILE = f"FROM {BASE}\nCOPY hello.txt /hello.txt\n"
+FILES = {"Dockerfile": DOCKERFILE, "hello.txt": "hello\n", "data/in.txt": "in\n"}
+SLEEP = ["sleep", "600"]
+Call = Callable[..., ToolResult]
+
+
+@pytest.fixture
+def make_docker(podman: Store, make_tools: MakeTools, tmp_path: Path):
+    """A toolbox with docker operations; what it started is removed when the test ends."""
+    made: list[Docker] = []
+
+    def make(files: dict[str, str] | None = None, **changes: Any) -> Tools:
+        tools = make_tools(FILES | (files or {}), role=None, catalogue=docker.OPERATIONS)
+        folder = tmp_path / "docker"
+        folder.mkdir()
+        remote = changes.pop("remote", False)
+        engine = replace(podman.engine, remote=remote)
+        made.append(Docker(engine, replace(SETTINGS, **changes), folder))
+        tools.toolbox.context = replace(tools.toolbox.context, docker=made[-1])
+        return tools
+
+    yield make
+    assert [problem for made_one in made for problem in remove_all(made_one)] == []
+
+
+@pytest.fixture
+def do(make_docker) -> Call:
+    tools = make_docker()
+    return lambda operation, **arguments: tools(f"docker.{operation}", **arguments)
+
+
+def ok(result: ToolResult) -> ToolResult:
+    assert result.ok, f"{result.error}\n{result.output}"
+    return result
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    for _ in range(50):
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False

@@ -1,172 +1,17 @@
-"""The nine docker operations with real podman."""
+"""Running containers with real podman, and what cannot be done with them."""
 
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.engine import BASE, Store, podman
-from tests.agent.toolboxes import Tools
+from tests.agent.engine import BASE, KEY, SLEEP, Call, Store, do, make_docker, ok, podman, wait_for
 
-from agenttask_agent.results import ToolResult
 from agenttask_agent.tools import docker
-from agenttask_agent.tools.docker_engine import Docker
-from agenttask_agent.tools.docker_policy import DockerSettings
-from agenttask_agent.tools.docker_sweep import remove_all
 
-__all__ = ["podman"]  # the fixture
-KEY = "1-abcdef01"
-SETTINGS = DockerSettings(KEY, images=("localhost/agenttask-base",), memory_mib=64, processes=32)
-DOCKERFILE = f"FROM {BASE}\nCOPY hello.txt /hello.txt\n"
-FILES = {"Dockerfile": DOCKERFILE, "hello.txt": "hello\n", "data/in.txt": "in\n"}
-SLEEP = ["sleep", "600"]
-Call = Callable[..., ToolResult]
-
-
-@pytest.fixture
-def make_docker(podman: Store, make_tools: MakeTools, tmp_path: Path):
-    """A toolbox with docker operations; what it started is removed when the test ends."""
-    made: list[Docker] = []
-
-    def make(files: dict[str, str] | None = None, **changes: Any) -> Tools:
-        tools = make_tools(FILES | (files or {}), role=None, catalogue=docker.OPERATIONS)
-        folder = tmp_path / "docker"
-        folder.mkdir()
-        remote = changes.pop("remote", False)
-        engine = replace(podman.engine, remote=remote)
-        made.append(Docker(engine, replace(SETTINGS, **changes), folder))
-        tools.toolbox.context = replace(tools.toolbox.context, docker=made[-1])
-        return tools
-
-    yield make
-    assert [problem for made_one in made for problem in remove_all(made_one)] == []
-
-
-@pytest.fixture
-def do(make_docker) -> Call:
-    tools = make_docker()
-    return lambda operation, **arguments: tools(f"docker.{operation}", **arguments)
-
-
-def ok(result: ToolResult) -> ToolResult:
-    assert result.ok, f"{result.error}\n{result.output}"
-    return result
-
-
-def test_build_makes_an_image_that_run_finds_by_its_tag(do: Call, podman: Store):
-    built = ok(do("build", tag="app:1"))
-    assert built.metadata["image"] == f"localhost/agenttask/{KEY}/app:1"
-    assert ok(do("run", image="app:1", command=["cat", "/hello.txt"])).output == "hello\n"
-    labels = json.loads(podman.podman("image", "inspect", str(built.metadata["id"])))[0]["Labels"]
-    assert labels["agenttask.dev/run"] == KEY
-
-
-def test_build_without_a_tag_is_found_by_its_id(do: Call):
-    image = str(ok(do("build")).metadata["id"])
-    assert ok(do("run", image=image, command=["cat", "/hello.txt"])).output == "hello\n"
-    assert ok(do("run", image=image.removeprefix("sha256:")[:12], command=["true"])).exit_code == 0
-
-
-def test_build_fails_with_its_output(make_docker):
-    tools = make_docker({"Dockerfile": f"FROM {BASE}\nRUN echo before && exit 7\n"})
-    result = tools("docker.build")
-    assert not result.ok
-    assert "before" in result.output
-
-
-def test_an_own_image_can_be_the_base_of_another(make_docker):
-    tools = make_docker()
-    name = str(ok(tools("docker.build", tag="app")).metadata["image"])
-    (tools.root / "Dockerfile").write_text(
-        f'FROM {name} AS one\nFROM one\nCMD ["cat", "/hello.txt"]'
-    )
-    ok(tools("docker.build", tag="two"))
-    assert ok(tools("docker.run", image="two")).output == "hello\n"
-
-
-def test_build_has_no_network_and_limits(make_docker):
-    limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"
-    text = f"FROM {BASE}\nRUN ip link; {limit}\n"
-    result = ok(make_docker({"Dockerfile": text})("docker.build"))
-    assert "eth0" not in result.output
-    assert str(64 * 1024 * 1024) in result.output
-
-
-def test_a_build_that_takes_too_long_is_ended_with_all_it_started(make_docker, podman: Store):
-    marker = f"6{os.getpid()}"
-    text = f"FROM {BASE}\nRUN sleep {marker}\n"
-    tools = make_docker({"Dockerfile": text}, build_seconds=3.0)
-    result = tools("docker.build")
-    assert "ended" in str(result.error)
-    assert not running(f"sleep\0{marker}")
-    assert podman.podman("ps", "--all", "--external", "--quiet") == ""
-
-
-def running(command_line: str) -> bool:
-    wanted = command_line.encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if wanted in path.read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
-
-
-def test_a_build_leaves_nothing_unlabelled_behind(make_docker, podman: Store):
-    before = set(podman.podman("images", "--all", "--quiet", "--no-trunc").split())
-    first = f"FROM {BASE} AS one\nRUN echo 1 > /a\nRUN echo 2 > /b\n"
-    text = f"{first}FROM {BASE}\nCOPY --from=one /a /a\n"
-    tools = make_docker({"Dockerfile": text})
-    ok(tools("docker.build", tag="x"))
-    assert remove_all(tools.toolbox.context.docker) == []
-    assert set(podman.podman("images", "--all", "--quiet", "--no-trunc").split()) == before
-
-
-def test_links_in_the_context_lead_nowhere(make_docker):
-    tools = make_docker({"Dockerfile": f"FROM {BASE}\nCOPY link /taken\n"})
-    (tools.root / "link").symlink_to("/etc/passwd")
-    assert not tools("docker.build").ok
-    (tools.root / "Dockerfile").unlink()
-    (tools.root / "Dockerfile").symlink_to("/etc/passwd")
-    assert tools("docker.build").denied
-
-
-def test_the_context_holds_no_repository(make_docker):
-    tools = make_docker({"Dockerfile": f"FROM {BASE}\nCOPY . /all\nRUN ls -a /all\n"})
-    result = ok(tools("docker.build"))
-    assert "hello.txt" in result.output
-    assert ".git" not in result.output.split()
-
-
-def test_a_context_that_is_too_large_is_refused(make_docker):
-    tools = make_docker({"big.txt": "x" * 5000}, context_bytes=4000)
-    assert "too large" in str(tools("docker.build").error)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"context_path": "../"},
-        {"context_path": "/etc"},
-        {"context_path": "--privileged"},
-        {"context_path": "data"},
-        {"dockerfile": "../Dockerfile"},
-        {"dockerfile": "-"},
-        {"tag": "--privileged"},
-        {"tag": "docker.io/library/python:3"},
-        {"tag": "a/../b"},
-        {"tag": "-t"},
-        {"tag": "A"},
-    ],
-)
-def test_hostile_arguments_of_build(do: Call, arguments):
-    assert not do("build", **arguments).ok
+__all__ = ["do", "make_docker", "podman"]  # the fixtures
 
 
 def test_run_answers_with_output_and_exit_code(do: Call):
@@ -295,14 +140,6 @@ def test_a_detached_container_can_be_followed_and_ended(do: Call):
     assert "web" in do("ps", all=True).output
     ok(do("rm", container="web"))
     assert do("ps", all=True).metadata["containers"] == 0
-
-
-def wait_for(condition: Callable[[], bool]) -> bool:
-    for _ in range(50):
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_a_name_is_used_once(do: Call):

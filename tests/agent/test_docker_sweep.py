@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import PACKAGES
 from tests.agent.engine import BASE, Store, podman
+from tests.agent.toolboxes import Tools
 
+from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.docker_engine import Docker
 from agenttask_agent.tools.docker_policy import DockerSettings
-from agenttask_agent.tools.docker_sweep import hold, remove_all, sweep
+from agenttask_agent.tools.docker_sweep import hold, lasting, remove_all, sweep
+from agenttask_agent.tools.http_client import HttpClient
+from agenttask_agent.tools.http_policy import HostPolicy
 
 __all__ = ["podman"]  # the fixture
 HOLD = """
@@ -128,3 +132,33 @@ def test_what_cannot_be_removed_is_told(podman: Store, tmp_path: Path):
     assert remove_all(replace(docker, engine=engine)) == ["in use"]
     assert image
     assert remove_all(docker) == []
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_run_begins_and_ends_with_nothing_of_its_own(podman: Store, tmp_path: Path, local):
+    locks = tmp_path / "locks" if local else None
+    said: list[str] = []
+    leave_behind(podman, "again", tmp_path)
+    with lasting(docker_of(podman, "again", tmp_path), locks, said.append):
+        assert left(podman, "again") == ""
+        (tmp_path / "image-again").rename(tmp_path / "before")
+        leave_behind(podman, "again", tmp_path)
+    assert left(podman, "again") == ""
+    assert said == []
+    assert not locks or list(locks.iterdir()) == []
+
+
+def test_an_engine_that_has_gone_does_not_fail_the_run(podman: Store, tmp_path: Path):
+    said: list[str] = []
+    gone = replace(podman.engine, argv=("no-such-engine",))
+    with lasting(Docker(gone, DockerSettings("k"), tmp_path), None, said.append):
+        pass
+    assert len(said) == 2
+
+
+def test_families_without_a_foundation_are_not_in_the_catalogue(tools: Tools, podman: Store):
+    context = tools.toolbox.context
+    assert {o.family for o in available(context)} == {"files", "git", "tests"}
+    docker = docker_of(podman, "k", tools.root)
+    with_both = replace(context, docker=docker, http=HttpClient(HostPolicy()))
+    assert {o.family for o in available(with_both)} == {"files", "git", "tests", "docker", "http"}

@@ -8,11 +8,17 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import pytest
+from tests.agent.conftest import MakeTools
+from tests.agent.toolboxes import Tools
 from tests.servers.certs import Certificates
 
+from agenttask_agent.results import ToolResult
+from agenttask_agent.tools import http
 from agenttask_agent.tools.http_addresses import Resolver
 from agenttask_agent.tools.http_client import HttpClient, HttpLimits
 from agenttask_agent.tools.http_policy import HostPolicy, HostRule
@@ -205,3 +211,27 @@ def client(
 
 def within(seconds: float, started: float) -> bool:
     return time.monotonic() - started < seconds
+
+
+@pytest.fixture
+def server() -> Iterator[Web]:
+    with web() as running:
+        yield running
+
+
+@pytest.fixture
+def ask(make_tools: MakeTools, server: Web):
+    """Call an http operation with a client of the given kind."""
+    tools = make_tools(role=None, catalogue=http.OPERATIONS)
+
+    def call(operation: str, *url: object, **arguments: Any) -> ToolResult:
+        kind = arguments.pop("client", None) or client(server)
+        arguments |= {"url": url[0]} if url else {}
+        return with_client(tools, kind)(f"http.{operation}", **arguments)
+
+    return call
+
+
+def with_client(tools: Tools, http_client: HttpClient) -> Tools:
+    tools.toolbox.context = replace(tools.toolbox.context, http=http_client)
+    return tools

@@ -91,7 +91,7 @@ async def test_failing_check_rejects_the_change(
         await pod.agent.receipt()
         assert outcome(pod) == ("Failed", "VerificationFailed", "Rejected")
         assert pod.digest().tests == (0, 1, 0)
-        assert "tests ended with 1" in pod.digest().message
+        assert "verify step tests ended with exit code 1: 1 failed" in pod.digest().message
         assert not list(places.checkout.iterdir())
     assert not origin.has("agenttask/fix-add")
 

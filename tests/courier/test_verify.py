@@ -106,9 +106,17 @@ def test_removing_follows_no_link(tmp_path: Path):
     ("step", "passed", "said"),
     [
         (StepResult(name="t", exit_code=0), True, ""),
-        (StepResult(name="t", exit_code=3), False, "t ended with 3"),
-        (StepResult(name="t", exit_code=None, timed_out=True), False, "t did not end in time"),
-        (StepResult(name="t", exit_code=None, output="no such"), False, "t: no such"),
+        (
+            StepResult(name="t", exit_code=3, output="E   assert\n1 failed\n"),
+            False,
+            "verify step t ended with exit code 3: 1 failed",
+        ),
+        (
+            StepResult(name="t", exit_code=None, timed_out=True),
+            False,
+            "verify step t did not end in time",
+        ),
+        (StepResult(name="t", exit_code=None, output="no such"), False, "verify step t: no such"),
     ],
 )
 def test_conclusion(tmp_path: Path, step: StepResult, passed: bool, said: str):

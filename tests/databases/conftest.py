@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from tests.databases import servers
 from tests.databases.servers import PASSWORD
+from tests.servers.certs import Certificates, make_certificates
 
 from agenttask_agent.door import open_client
 from agenttask_agent.tools.databases import Databases, DoorDatabases
@@ -141,11 +142,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 @pytest.fixture(scope="session")
-def postgresql(keys: Keys) -> Iterator[int]:
-    with servers.postgresql() as port:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def postgresql(keys: Keys, certificates: Certificates) -> Iterator[int]:
+    trusted = {"ca.crt": certificates.ca.read_text(encoding="utf-8")}
+    with servers.postgresql(certificates) as port:
         account = {"host": "127.0.0.1", "port": port, "password": PASSWORD, "database": "postgres"}
         keys.add("pg", url=f"postgresql://reader:{FORMS[1]}@127.0.0.1:{port}/postgres")
         keys.add("pg-rw", **account, user="writer")
+        keys.add("pg-tls", **account, user="reader", **trusted)
+        keys.add("pg-tls-other", **{**account, "host": "127.0.0.2"}, user="reader", **trusted)
         keys.add("pg-super", **account, user="root")
         keys.add("pg-filer", **account, user="filer")
         keys.add("pg-wrong", **{**account, "password": f"not-{PASSWORD}"}, user="reader")
@@ -153,8 +162,12 @@ def postgresql(keys: Keys) -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def redis(keys: Keys) -> Iterator[int]:
-    with servers.redis() as port:
+def redis(keys: Keys, certificates: Certificates) -> Iterator[int]:
+    trusted = {"ca.crt": certificates.ca.read_text(encoding="utf-8")}
+    with servers.redis(certificates) as (port, tls):
+        keys.add("cache-tls", url=f"rediss://agent:{FORMS[1]}@127.0.0.1:{tls}/0", **trusted)
+        keys.add("cache-tls-other", url=f"rediss://agent:{FORMS[1]}@127.0.0.1:{tls}/0")
+        keys.add("cache-careful", url=f"redis://careful:{FORMS[1]}@127.0.0.1:{port}/1")
         keys.add("cache", url=f"redis://agent:{FORMS[1]}@127.0.0.1:{port}/0")
         keys.add("cache-rw", host="127.0.0.1", port=port, user="agent", password=PASSWORD)
         keys.add("cache-rw-meek", host="127.0.0.1", port=port, user="meek", password=PASSWORD)

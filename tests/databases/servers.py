@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.servers.certs import Certificates
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "pl4nted/Pa55-w0rd+x"
@@ -59,9 +60,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[int]:
-    """Run PostgreSQL; every role's password is PASSWORD."""
+def postgresql(certificates: Certificates) -> Iterator[int]:
+    """Run PostgreSQL, with TLS for who asks for it; every role's password is PASSWORD."""
     with _folder() as folder:
+        cert, key = _own_copies(certificates, folder)
         who = _unprivileged(folder)
         binaries = "usr/lib/postgresql/*/bin"
         secret = folder / "password"
@@ -74,21 +76,25 @@ def postgresql() -> Iterator[int]:
         server = program("postgres", "postgresql", binaries)
         argv = [server, "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1"]
         argv += ["-k", "", "-c", "fsync=off", "-c", "max_prepared_transactions=2"]
+        argv += ["-c", "ssl=on", "-c", f"ssl_cert_file={cert}", "-c", f"ssl_key_file={key}"]
         with _running([*who, *argv], folder, lambda: _set_up(port)):
             yield port
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[int]:
-    """Run Redis; the account `agent` may do everything with PASSWORD."""
-    binary, port = program("redis-server", "redis-server"), free_port()
+def redis(certificates: Certificates) -> Iterator[tuple[int, int]]:
+    """Run Redis on a plain and a TLS port; the account `agent` may do everything."""
+    binary, port, tls = program("redis-server", "redis-server"), free_port(), free_port()
     with _folder() as folder:
         settings = f'bind 127.0.0.1\nport {port}\nsave ""\ndir {folder}\nuser default off\n'
         settings += f"user agent on >{PASSWORD} ~* &* +@all\n"
         settings += f"user meek on >{PASSWORD} ~* &* +@all -incr\n"
+        settings += f"user careful on >{PASSWORD} ~* +@read -@dangerous +command|info +select\n"
+        settings += f"tls-port {tls}\ntls-auth-clients no\ntls-ca-cert-file {certificates.ca}\n"
+        settings += f"tls-cert-file {certificates.cert}\ntls-key-file {certificates.key}\n"
         (folder / "redis.conf").write_text(settings, encoding="utf-8")
-        with _running([binary, str(folder / "redis.conf")], folder, lambda: _accepts(port)):
-            yield port
+        with _running([binary, str(folder / "redis.conf")], folder, lambda: _accepts(tls)):
+            yield port, tls
 
 
 @contextlib.contextmanager
@@ -143,7 +149,9 @@ def _running(
         deadline = time.monotonic() + seconds
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{argv[0]} did not start: {errors.read_text(errors='replace')[-2000:]}")
+                pytest.fail(
+                    f"{argv[0]} did not start: {errors.read_text(errors='replace')[-2000:]}"
+                )
             time.sleep(0.05)
         yield
     finally:
@@ -172,6 +180,17 @@ def _unprivileged(folder: Path) -> list[str]:
     who = pwd.getpwnam("nobody")
     ids = [f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups"]
     return [program("setpriv", "util-linux"), *ids, "--"]
+
+
+def _own_copies(certificates: Certificates, folder: Path) -> tuple[Path, Path]:
+    """Return copies that PostgreSQL accepts: it wants to own its key."""
+    _own(folder)
+    copies = folder / "server.crt", folder / "server.key"
+    for original, copy in zip((certificates.cert, certificates.key), copies, strict=True):
+        shutil.copyfile(original, copy)
+        copy.chmod(0o600)
+        _own(copy)
+    return copies
 
 
 def _own(path: Path) -> None:

@@ -100,98 +100,12 @@ def test_endless_rows_stop_at_the_limit(ask: Ask, behind: Behind):
     assert _active(behind) == 0
 
 
-HOSTILE = [
-    "DELETE FROM items",
-    "WITH gone AS (DELETE FROM items RETURNING *) SELECT * FROM gone",
-    "SELECT 1; DELETE FROM items",
-    "COMMIT; DELETE FROM items",
-    "SELECT 1; COMMIT; DELETE FROM items",
-    "COMMIT",
-    "/* SELECT */ DELETE FROM items",
-    "/* a /* b */ SELECT */ TRUNCATE items",
-    "-- SELECT\nDELETE FROM items",
-    "SET TRANSACTION READ WRITE",
-    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
-    "SET default_transaction_read_only = off",
-    "SET ROLE writer",
-    "SET SESSION AUTHORIZATION writer",
-    "RESET ALL",
-    "DO $$BEGIN DELETE FROM items; END$$",
-    "DO $$BEGIN SET TRANSACTION READ WRITE; DELETE FROM items; END$$",
-    "CALL wipe()",
-    "SELECT sneak()",
-    "SELECT leave()",
-    "SELECT definer()",
-    "SELECT set_config('transaction_read_only', 'off', false), sneak()",
-    "SELECT query_to_xml('DELETE FROM items', true, true, '')",
-    "SELECT nextval('counter')",
-    "SELECT * FROM items FOR UPDATE",
-    "SELECT * INTO copied FROM items",
-    "EXPLAIN ANALYZE DELETE FROM items",
-    "CREATE TABLE t (a int)",
-    "CREATE TEMP TABLE t (a int)",
-    "COPY items TO PROGRAM 'id'",
-    "COPY items TO STDOUT",
-    "COPY items FROM '/etc/passwd'",
-    "SELECT pg_read_file('/etc/passwd')",
-    "SELECT pg_read_server_files('/etc/passwd')",
-    "SELECT pg_ls_dir('/')",
-    "SELECT lo_import('/etc/passwd')",
-    "SELECT lo_export(1, '/tmp/x')",
-    "SELECT * FROM dblink('dbname=postgres', 'DELETE FROM items') AS t(a int)",
-    "SELECT rolpassword FROM pg_authid",
-    "SELECT passwd FROM pg_shadow",
-    "PREPARE TRANSACTION 'kept'",
-    "PREPARE p AS DELETE FROM items",
-    "LISTEN x",
-    "LOCK TABLE items",
-    "LOAD 'x'",
-    "GRANT ALL ON items TO public",
-    "ALTER ROLE reader SET default_transaction_read_only = off",
-    "VACUUM",
-    "(DELETE FROM items)",
-    "\x00DELETE FROM items",
-    "SELECT 1\x00; DELETE FROM items",
-    "",
-]
-
-
-@pytest.mark.parametrize("statement", [s for s in HOSTILE if s])
-def test_read_only_connection_changes_and_reads_nothing_it_should_not(
-    ask: Ask, behind: Behind, statement: str
-):
-    with ask.fails_with(Failure.DENIED, Failure.STATEMENT):
-        ask.sql(statement)
-    assert behind.execute("SELECT count(*) FROM items").fetchone() == (3,)
-    assert behind.execute("SELECT count(*) FROM pg_prepared_xacts").fetchone() == (0,)
-    assert behind.execute("SELECT to_regclass('copied')").fetchone() == (None,)
-
-
-@pytest.mark.parametrize("statement", ["SELECT sneak()", "SELECT leave()", "SELECT definer()"])
-def test_server_itself_refuses_to_write(ask: Ask, statement: str):
-    words = "read-only transaction|before any query"
-    with ask.fails_with(Failure.DENIED, Failure.STATEMENT, words=words):
-        ask.sql(statement)
-
-
-def test_two_statements_are_refused_by_the_server(ask: Ask):
-    with ask.fails(Failure.STATEMENT, "cannot insert multiple commands"):
-        ask.sql("SELECT 1; SELECT 2")
-
-
-@pytest.mark.parametrize("statement", ["SELECT 1;", " ;; SELECT 1", "(SELECT 1)", "/* a */VALUES(1)"])
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1;", "select 1 -- b", "(SELECT 1)", "/* a /* b */ */VALUES(1)", " ;; SELECT 1"],
+)
 def test_odd_but_valid_statement_is_answered(ask: Ask, statement: str):
-    if statement.startswith(" ;"):
-        with ask.fails(Failure.STATEMENT, "multiple commands|syntax"):
-            ask.sql(statement + "; SELECT 2")
-        return
     assert ask.sql(statement).rows == ((1,),)
-
-
-@pytest.mark.parametrize("name", ["pg-super", "pg-filer"])
-def test_role_that_no_transaction_holds_back_is_refused(ask: Ask, name: str):
-    with ask.fails(Failure.DENIED, "superuser or may use the server's files"):
-        ask.sql("SELECT 1", on=name)
 
 
 def test_server_ends_the_statement_at_its_time(ask: Ask, behind: Behind):
@@ -230,18 +144,16 @@ def test_cut_answer_of_a_write_is_still_written_whole(ask: Ask, behind: Behind):
 
 def test_failed_write_leaves_nothing(ask: Ask, behind: Behind):
     with ask.fails(Failure.STATEMENT, "division by zero"):
-        ask.sql("INSERT INTO notes SELECT (1 / (3 - n))::text FROM generate_series(1, 3) n", on="pg-rw")
+        ask.sql(
+            "INSERT INTO notes SELECT (1 / (3 - n))::text FROM generate_series(1, 3) n", on="pg-rw"
+        )
     assert behind.execute("SELECT count(*) FROM notes").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("statement", ["COMMIT", "SET ROLE reader", "COPY items TO STDOUT", "LISTEN x"])
-def test_session_is_ours_on_a_writing_connection_too(ask: Ask, statement: str):
-    with ask.fails(Failure.DENIED, "not allowed"):
-        ask.sql(statement, on="pg-rw")
-
-
 def test_error_is_the_servers_with_hint_and_place(ask: Ask):
-    with ask.fails(Failure.STATEMENT, r"column \"nam\" does not exist \(42703\); hint: .*; at char"):
+    with ask.fails(
+        Failure.STATEMENT, r"column \"nam\" does not exist \(42703\); hint: .*; at char"
+    ):
         ask.sql("SELECT nam FROM items")
 
 
@@ -257,12 +169,20 @@ def test_schema_shows_columns_and_keys(ask: Ask):
 
 def test_schema_name_is_a_value_and_no_sql(ask: Ask):
     answer = ask("pg", PostgresqlSchema(schema_name="x'; DELETE FROM items; --"))
-    assert answer == Rows(columns=answer.columns) if isinstance(answer, Rows) else False
+    assert isinstance(answer, Rows)
+    assert answer.rows == ()
 
 
 def test_unreachable_server_is_not_named(ask: Ask):
     with ask.fails(Failure.UNAVAILABLE, "^the server of connection 'pg-down' cannot be reached$"):
         ask.sql("SELECT 1", on="pg-down")
+
+
+def test_authority_of_ones_own_is_demanded_to_match(ask: Ask):
+    query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert ask.sql(query, on="pg-tls").rows == ((True,),)
+    with ask.fails(Failure.UNAVAILABLE, "cannot be reached"):
+        ask.sql(query, on="pg-tls-other")
 
 
 def test_wrong_password_is_said_without_the_account(ask: Ask):

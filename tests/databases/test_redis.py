@@ -15,7 +15,7 @@ from agenttask_databases.commands import READ_COMMANDS, Description, refusal_of
 
 
 @pytest.fixture(scope="module")
-def store(redis: int) -> Iterator["Redis[bytes]"]:
+def store(redis: int) -> Iterator[Redis]:
     with contextlib.closing(Redis(port=redis, username="agent", password=PASSWORD)) as store:
         store.mset({"text": "hello", "ä": "ö", "number": 7})
         store.set("bytes", b"\xff\x00a")
@@ -218,6 +218,16 @@ def test_account_without_permission_is_told(ask: Ask):
 def test_unreachable_server_is_not_named(ask: Ask):
     with ask.fails(Failure.UNAVAILABLE, "^the server of connection 'cache-down' cannot be reached"):
         ask.redis("GET", "x", on="cache-down")
+
+
+def test_authority_of_ones_own_is_demanded_to_match(ask: Ask):
+    assert ask.redis("GET", "text", on="cache-tls").value == "hello"
+    with ask.fails(Failure.UNAVAILABLE, "cannot be reached"):
+        ask.redis("GET", "text", on="cache-tls-other")
+
+
+def test_account_of_the_documentation_suffices(ask: Ask):
+    assert ask.redis("EXISTS", "text", on="cache-careful").value == 0
 
 
 def test_wrong_password_is_said_without_the_account(ask: Ask):

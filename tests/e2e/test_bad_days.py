@@ -43,7 +43,9 @@ def with_class(home: Home, **spec: Any) -> str:
 def test_an_operator_killed_in_mid_task_leaves_exactly_one_job(home: Home) -> None:
     home.apply(task("killed", SLOW, verify=[PYTEST]))
     until(home, "killed", phase="Running")
-    operator = home.kubectl.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator")["items"][0]
+    operator = home.kubectl.get(
+        "-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator"
+    )["items"][0]
     before = jobs(home, "killed")
 
     for pid in host_pids(operator["metadata"]["uid"], "agenttask-operator"):
@@ -60,7 +62,9 @@ def test_an_operator_killed_in_mid_task_leaves_exactly_one_job(home: Home) -> No
 
 
 def test_an_operator_killed_right_after_apply_makes_one_job_each(home: Home) -> None:
-    operator = home.kubectl.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator")["items"][0]
+    operator = home.kubectl.get(
+        "-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator"
+    )["items"][0]
     names = [f"burst-{i}" for i in range(6)]
     home.apply(*(task(name, HELLO) for name in names[:3]))
     for pid in host_pids(operator["metadata"]["uid"], "agenttask-operator"):

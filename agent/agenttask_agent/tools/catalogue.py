@@ -7,7 +7,11 @@ what is not in here cannot be reached.
 from typing import Any
 
 from agenttask_agent.tools import checks, docker, files, git, http
+from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Operation
+
+OPTIONAL = {"docker": "docker", "http": "http", "db": "databases"}
+"""Families that a run has only if the context has what they work with."""
 
 CATALOGUE: tuple[Operation[Any], ...] = (
     *files.OPERATIONS,
@@ -16,3 +20,9 @@ CATALOGUE: tuple[Operation[Any], ...] = (
     *docker.OPERATIONS,
     *http.OPERATIONS,
 )
+
+
+def available(context: ToolContext) -> tuple[Operation[Any], ...]:
+    """Return the catalogue without the families that this run has nothing for."""
+    absent = {family for family, name in OPTIONAL.items() if getattr(context, name) is None}
+    return tuple(operation for operation in CATALOGUE if operation.family not in absent)

@@ -25,11 +25,6 @@ from agenttask_agent.tools.refusal import Denied, ToolError
 
 STOP_SECONDS = 5
 ENGINE_SECONDS = 60.0
-INSPECTED = (
-    *("Id", "Name", "RepoTags", "Created", "State", "ImageName", "Args", "Size"),
-    *("Architecture", "Os", "RestartCount"),
-)
-INSPECTED_CONFIG = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "Labels", "ExposedPorts")
 
 
 def _bounded(pairs: dict[str, str]) -> dict[str, str]:
@@ -201,7 +196,7 @@ def inspect(context: ToolContext, params: Inspect) -> Answer:
     kind = "image" if image else "container"
     found = image.id if image else docker_own.container(docker, params.name).id
     text = docker.text(["inspect", f"--type={kind}", "--format={{json .}}", found])
-    return Answer(json.dumps(_facts(text), indent=2, sort_keys=True), {"kind": kind})
+    return Answer(json.dumps(docker_own.facts(text), indent=2, sort_keys=True), {"kind": kind})
 
 
 def _docker(context: ToolContext) -> Docker:
@@ -271,18 +266,6 @@ def _answer(finished: Finished, metadata: Mapping[str, object], *, keep_tail: bo
         truncated=finished.truncated,
         keep_tail=keep_tail,
     )
-
-
-def _facts(text: str) -> dict[str, Any]:
-    """Return what is worth knowing; the rest are paths and settings of the host."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        raise ToolError("the engine's answer cannot be read") from None
-    document = document[0] if isinstance(document, list) and document else document
-    config = document.get("Config") or {}
-    facts = {key: document[key] for key in INSPECTED if key in document}
-    return facts | {"Config": {key: config[key] for key in INSPECTED_CONFIG if key in config}}
 
 
 def _op(name: str, params: type[Params], handler: Any, text: str, read: bool = False) -> Any:

@@ -5,7 +5,9 @@ that list and is never itself given to the engine, so it cannot be an option, an
 foreign container cannot be named.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.docker_engine import Docker
@@ -16,6 +18,12 @@ from agenttask_agent.tools.refusal import Denied, ToolError
 MIN_ID = 6
 CONTAINER_LINE = "{{.ID}}|{{.Names}}|{{.Image}}|{{.Status}}"
 IMAGE_LINE = "{{.ID}}|{{.Repository}}:{{.Tag}}|{{.Size}}"
+
+INSPECTED = (
+    *("Id", "Name", "RepoTags", "Created", "State", "ImageName", "Args", "Size"),
+    *("Architecture", "Os", "RestartCount"),
+)
+INSPECTED_CONFIG = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "Labels", "ExposedPorts")
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,18 @@ def check_base(docker: Docker, name: str) -> None:
     full = docker.settings.base_image(name)
     if not validators.image(name).domain:
         raise ToolError(f"Dockerfile: write {full} instead of {name}")
+
+
+def facts(text: str) -> dict[str, Any]:
+    """Return what is worth knowing; the rest are paths and settings of the host."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        raise ToolError("the engine's answer cannot be read") from None
+    document = document[0] if isinstance(document, list) and document else document
+    config = document.get("Config") or {}
+    facts = {key: document[key] for key in INSPECTED if key in document}
+    return facts | {"Config": {key: config[key] for key in INSPECTED_CONFIG if key in config}}
 
 
 def _own_tag(docker: Docker, word: str) -> str:

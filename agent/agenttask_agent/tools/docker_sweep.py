@@ -5,16 +5,18 @@ the run ends, so a lock that can be had belongs to a run that was killed: its co
 and images, found by their label, are removed by the next run that starts here.
 """
 
+import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agenttask_agent.tools import docker_own
 from agenttask_agent.tools.docker_engine import Docker, explain
 from agenttask_agent.tools.docker_policy import RUN_KEY
+from agenttask_agent.tools.refusal import ToolError
 
 SUFFIX = ".run"
 REMOVE_SECONDS = 120.0
@@ -43,6 +45,34 @@ def hold(folder: Path, run_key: str) -> RunLock:
     if descriptor is None:
         raise BlockingIOError(f"another run has the key {run_key}")
     return RunLock(folder / f"{run_key}{SUFFIX}", descriptor)
+
+
+@contextlib.contextmanager
+def lasting(docker: Docker, locks: Path | None, say: Callable[[str], None]) -> Iterator[Docker]:
+    """Keep a run's containers for as long as the run: tidy up before it and after it.
+
+    `locks` is for an engine of this machine. A remote one is shared by machines that see
+    no lock, so there only what an earlier attempt of the same run has left is removed.
+    What cannot be removed is said, and is no reason to fail.
+    """
+    lock = hold(locks, docker.settings.run_key) if locks else None
+    try:
+        _tidy(docker, locks, say)
+        yield docker
+    finally:
+        _tidy(docker, None, say)
+        if lock:
+            lock.release()
+
+
+def _tidy(docker: Docker, locks: Path | None, say: Callable[[str], None]) -> None:
+    try:
+        for problem in remove_all(docker):
+            say(f"docker: could not be removed: {problem}")
+        for key in sweep(docker, locks) if locks else []:
+            say(f"docker: removed what the killed run {key} had left")
+    except ToolError as error:
+        say(f"docker: could not tidy up: {error}")
 
 
 def sweep(docker: Docker, folder: Path) -> list[str]:

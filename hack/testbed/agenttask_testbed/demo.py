@@ -92,9 +92,8 @@ def start_services(kubectl: Kubectl, model: DemoModel, say: Callable[[str], None
     kubectl.apply(services.namespace(WHERE))
     say("starting NATS and the git server")
     services.deploy_nats(kubectl, WHERE)
-    if not kubectl("-n", WHERE, "get", "deploy", "git", "--ignore-not-found", "-o", "name"):
-        seeds = {"hello": ROOT / "hack" / "testbed" / "repo"}
-        services.grant_git(kubectl, WHERE, services.deploy_git(kubectl, WHERE, seeds))
+    seeds = {"hello": ROOT / "hack" / "testbed" / "repo"}
+    services.grant_git(kubectl, WHERE, services.deploy_git(kubectl, WHERE, seeds))
     names = ["nats", "git"]
     say(f"model: {model.describe()}")
     if not model.real:
@@ -167,11 +166,16 @@ def report(kubectl: Kubectl, console: Console, good: dict[str, Any], wrong: dict
         print(git(kubectl, "show", "--format=%H%n%an <%ae>%n%n%B", branch))
     console.title(f"agent.results.{WHERE}.hello-world, from NATS")
     result = nats_result(kubectl, "hello-world")
-    shown = ("success", "verdict", "stop_reason", "artifacts", "usage", "operation_counts")
-    camel = ("stopReason", "operationCounts")
-    print(json.dumps({k: result[k] for k in (*shown, *camel) if k in result}, indent=2))
+    shown = ("task_id", "success", "verdict", "stop_reason", "operation_counts", "usage")
+    print(json.dumps({key: result[key] for key in shown} | changed(result), indent=2))
     console.title("why hello-world-wrong failed")
     print(wrong.get("status", {}).get("message", ""))
+
+
+def changed(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the change and the names of its files, from a result."""
+    artifacts = result["artifacts"]
+    return {"change": artifacts["change"], "stored": [r["ref"] for r in artifacts["refs"]]}
 
 
 def problems(kubectl: Kubectl, good: dict[str, Any], wrong: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import secrets
 import tarfile
 import tempfile
@@ -95,7 +96,11 @@ def archive(folder: Path) -> bytes:
 
 
 def deploy_git(kubectl: Kubectl, where: str, seeds: dict[str, Path]) -> GitAccess:
-    """Start the git server with one repository for each seed folder."""
+    """Start the git server with one repository for each seed folder, unless it runs already."""
+    known = kubectl("-n", where, "get", "secret", "git-access", "--ignore-not-found", "-o", "json")
+    if known:
+        data = {k: base64.b64decode(v).decode() for k, v in json.loads(known)["data"].items()}
+        return GitAccess(data["password"], data["ca"])
     password = secrets.token_urlsafe(24)
     ca, crt, key = certificate(f"git.{where}.svc")
     digest = hashlib.md5(f"{GIT_USER}:{GIT_REALM}:{password}".encode()).hexdigest()
@@ -104,6 +109,7 @@ def deploy_git(kubectl: Kubectl, where: str, seeds: dict[str, Path]) -> GitAcces
         secret("git-auth", {"htdigest": f"{GIT_USER}:{GIT_REALM}:{digest}\n"}),
         secret("git-tls", {"tls.crt": crt, "tls.key": key}),
         (MANIFESTS / "git.yaml").read_text("utf-8"),
+        secret("git-access", {"password": password, "ca": ca}),
         namespace=where,
     )
     return GitAccess(password, ca)
