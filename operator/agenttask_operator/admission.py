@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agenttask_api.agentclass import AgentClassSpec, LimitValues, Toolchain
+from agenttask_api.httphosts import BadHost, HostEntry, common, parse_host
 from agenttask_api.spec import AgentTaskSpec, Constraints, Limits, Resources
 from agenttask_api.unsupported import unsupported_in_class, unsupported_in_task
 from agenttask_operator.observed import AgentClass
@@ -53,6 +54,9 @@ class Granted:
     model_name: str
     toolchain_image: str
     """Empty = the operator's agent image."""
+    docker_host: str = ""
+    http_hosts: tuple[str, ...] = ()
+    """What both task and class allow."""
 
 
 def choose_class(spec: AgentTaskSpec, classes: Mapping[str, AgentClass]) -> AgentClass:
@@ -94,6 +98,7 @@ def not_implemented(task: AgentTaskSpec, class_: AgentClass | None) -> tuple[str
 def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
     """Return what the task runs with; raises InvalidTask."""
     asked, default, most = task.limits, class_.limits.default, class_.limits.max
+    toolchain = _toolchain(task, class_)
     return Granted(
         active_deadline_seconds=_limit(asked, default, most, "active_deadline_seconds"),
         start_deadline_seconds=_limit(asked, default, most, "start_deadline_seconds"),
@@ -101,7 +106,9 @@ def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
         max_model_tokens=_limit(task.constraints, default, most, "max_model_tokens"),
         resources=_resources(asked.resources, default.resources, most.resources),
         model_name=_model_name(task, class_),
-        toolchain_image=_toolchain(task, class_).image,
+        toolchain_image=toolchain.image,
+        docker_host=toolchain.docker_host,
+        http_hosts=_http_hosts(task, class_),
     )
 
 
@@ -169,6 +176,31 @@ def _model_name(task: AgentTaskSpec, class_: AgentClassSpec) -> str:
             f"spec.model.name is {task.model.name!r}; the class allows {', '.join(allowed)}"
         )
     return task.model.name or class_.model.name
+
+
+def _http_hosts(task: AgentTaskSpec, class_: AgentClassSpec) -> tuple[str, ...]:
+    """Return what both lists allow; an entry of the task that reaches nothing is refused."""
+    asked, allowed = task.tools.http_hosts, class_.tools.http_hosts
+    if not asked:
+        return ()
+    walls = [_host(entry, "the class's tools.httpHosts") for entry in allowed]
+    found: list[str] = []
+    for text in asked:
+        entry = _host(text, "spec.tools.httpHosts")
+        both = common(entry, walls)
+        if not both or entry.private:
+            raise InvalidTask(
+                f"spec.tools.httpHosts has {text!r}; the class allows {', '.join(allowed) or 'none'}"
+            )
+        found += map(str, both)
+    return tuple(dict.fromkeys(found))
+
+
+def _host(text: str, where: str) -> HostEntry:
+    try:
+        return parse_host(text)
+    except BadHost as error:
+        raise InvalidTask(f"{where}: {error}") from error
 
 
 def _toolchain(task: AgentTaskSpec, class_: AgentClassSpec) -> Toolchain:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agenttask_api import names
 from agenttask_api.reasons import Reason
 from agenttask_operator.observed import Object, Pod
 
@@ -24,6 +25,7 @@ _SECRET_ARGUMENTS = {
     "model": "--from-literal=key=KEY",
     "nats-creds": "--from-file=nats.creds",
     "nats-tls": "--from-file=ca.crt",
+    "db": "--from-literal=url=URL",
 }
 
 
@@ -55,7 +57,7 @@ def find_blocker(pod: Pod | None, notes: tuple[Note, ...]) -> Blocker | None:
         return blocked_creation(*(n.message for n in notes if n.reason == "FailedCreate"))
     if pod.unschedulable:
         return Blocker(Reason.UNSCHEDULABLE, f"no node fits the pod: {pod.unschedulable}")
-    return _waiting_container(pod) or _missing_volume(pod, notes)
+    return _waiting_container(pod) or _missing_volume(pod, notes) or _failed_pull(notes)
 
 
 def blocked_creation(*messages: str) -> Blocker | None:
@@ -69,13 +71,18 @@ def blocked_creation(*messages: str) -> Blocker | None:
 
 
 def needs_notes(pod: Pod | None) -> bool:
-    """Say whether only Events can tell why nothing happens."""
+    """Say whether only Events can tell why nothing happens.
+
+    The kubelet tells a failed pull at once in an Event, in the pod's status only at its next
+    look at the pod, ten seconds later or more.
+    """
     if not pod:
         return True
     waiting = [c for c in pod.containers if c.waiting_reason]
     quiet = all(c.waiting_reason in ("PodInitializing", "ContainerCreating") for c in waiting)
-    started = any(c.running or c.exit_code is not None for c in pod.containers)
-    return bool(pod.node) and not pod.ended and not started and quiet
+    agent, clone = pod.container(names.AGENT), pod.container(names.CLONE)
+    at_work = clone.running or agent.running or agent.exit_code is not None
+    return bool(pod.node) and not pod.ended and not at_work and quiet
 
 
 def _waiting_container(pod: Pod) -> Blocker | None:
@@ -100,10 +107,18 @@ def _missing_volume(pod: Pod, notes: tuple[Note, ...]) -> Blocker | None:
     return None
 
 
+def _failed_pull(notes: tuple[Note, ...]) -> Blocker | None:
+    pulls = [n for n in notes if n.reason == "Pulled" or n.message.startswith("Failed to pull")]
+    if not pulls or pulls[-1].reason == "Pulled":
+        return None
+    return Blocker(Reason.IMAGE_PULL_FAILED, pulls[-1].message)
+
+
 def _create_words(pod: Pod, kind: str, name: str, volume: str) -> str:
     namespace = pod.key.namespace
     if kind == "secret":
-        arguments = _SECRET_ARGUMENTS.get(volume, "--from-literal=KEY=VALUE")
+        purpose = re.sub(r"^db-[0-9]+$", "db", volume)
+        arguments = _SECRET_ARGUMENTS.get(purpose, "--from-literal=KEY=VALUE")
         command = f"kubectl create secret generic {name} -n {namespace} {arguments}"
         return f"Secret {name!r} does not exist in namespace {namespace!r}; create it: {command}"
     command = f"kubectl create configmap {name} -n {namespace} --from-file=ca.crt"

@@ -14,7 +14,14 @@ from agenttask_api.schema import API_VERSION
 from agenttask_api.spec import Resources
 from agenttask_operator.order import Order
 from agenttask_operator.taskdoc import write_document
-from agenttask_operator.volumes import build_volumes, git_mounts, mount, own_mounts, service_mounts
+from agenttask_operator.volumes import (
+    build_volumes,
+    database_mounts,
+    git_mounts,
+    mount,
+    own_mounts,
+    service_mounts,
+)
 
 Object = dict[str, Any]
 
@@ -191,6 +198,7 @@ def _courier(order: Order) -> Object:
             mount("task", names.TASK_DIR, read_only=True),
             *git_mounts(order),
             *service_mounts(order),
+            *database_mounts(order),
         ],
     }
 

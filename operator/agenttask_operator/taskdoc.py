@@ -3,11 +3,9 @@
 Pure, and without a secret: endpoints and keys go to the courier by other ways.
 """
 
-from fnmatch import fnmatchcase
-
 from agenttask_api import names
 from agenttask_api.agentclass import AgentClassSpec
-from agenttask_api.spec import AgentTaskSpec
+from agenttask_api.spec import AgentTaskSpec, Connection
 from agenttask_api.taskdocument import (
     MAX_DOCUMENT_BYTES,
     Clocks,
@@ -35,7 +33,11 @@ def build_document(
         constraints=task.constraints.model_copy(
             update={"max_model_tokens": granted.max_model_tokens}
         ),
-        tools_allow=_tools(task.tools.allow, class_.tools.allow),
+        tools_allow=task.tools.allow or ("*",),
+        class_tools_allow=class_.tools.allow,
+        connections=_connections(task),
+        http_hosts=granted.http_hosts,
+        docker_host=granted.docker_host,
         verify=task.verify,
         protect=task.protect,
         output=task.output,
@@ -65,13 +67,10 @@ def _model(task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted) -> Mod
     )
 
 
-def _tools(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what both allow; a task can only narrow what its class allows."""
-    if not asked or "*" in asked:
-        return allowed
-    narrowed = [t for t in asked if any(fnmatchcase(t, a) for a in allowed)]
-    narrowed += [a for a in allowed if any(fnmatchcase(a, t) for t in asked)]
-    return tuple(dict.fromkeys(narrowed))
+def _connections(task: AgentTaskSpec) -> tuple[Connection, ...]:
+    """Return the task's connections; those of a read-only run cannot write, whatever they say."""
+    forced = {"read_only": True} if task.constraints.read_only else {}
+    return tuple(c.model_copy(update=forced) for c in task.tools.connections)
 
 
 def _git(class_: AgentClassSpec) -> GitPolicy:

@@ -43,6 +43,18 @@ def service_mounts(order: Order) -> list[Object]:
     return [mount(volume, path, read_only=True) for volume, path, ref in wanted if ref]
 
 
+def database_mounts(order: Order) -> list[Object]:
+    return [
+        mount(_database(number), f"{names.DB_SECRETS_DIR}/{connection.name}", read_only=True)
+        for number, connection in enumerate(order.document.connections)
+    ]
+
+
+def _database(number: int) -> str:
+    """Return the volume's name; a connection's own may be too long to be part of it."""
+    return f"db-{number}"
+
+
 def build_volumes(order: Order) -> list[Object]:
     size = order.task.limits.workspace_size
     verifier = [names.VERIFIER] if order.document.verify else []
@@ -55,6 +67,7 @@ def build_volumes(order: Order) -> list[Object]:
         _task_volume(),
         *(v for c in (names.CLONE, *verifier, names.COURIER, names.AGENT) for v in _own(c)),
         *_secret_volumes(order),
+        *_database_volumes(order),
     ]
 
 
@@ -93,6 +106,13 @@ def _secret_volumes(order: Order) -> list[Object]:
     if nats.tls_secret_ref:
         volumes.append(_secret("nats-tls", nats.tls_secret_ref.name))
     return volumes
+
+
+def _database_volumes(order: Order) -> list[Object]:
+    return [
+        _secret(_database(number), connection.secret_ref.name)
+        for number, connection in enumerate(order.document.connections)
+    ]
 
 
 def _secret(volume: str, secret: str, items: list[Object] | None = None) -> Object:

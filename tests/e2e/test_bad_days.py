@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from tests.e2e.tasks import (
@@ -25,7 +26,7 @@ from agenttask_testbed.product import SYSTEM
 
 HELLO = 'Add function hello_world() to utils.py. It returns "Hello, World!".'
 SLOW = "Take your time and add the greeting to utils.py."
-SHORT = {"startDeadlineSeconds": 12, "activeDeadlineSeconds": 60, "retries": 0}
+SHORT = {"startDeadlineSeconds": 20, "activeDeadlineSeconds": 60, "retries": 0}
 
 
 def default_class(home: Home) -> dict[str, Any]:
@@ -40,17 +41,31 @@ def with_class(home: Home, **spec: Any) -> str:
     return name
 
 
+def kill_operator(home: Home) -> Callable[[], bool]:
+    """SIGKILL the operator's process; returns a check for its having been started again."""
+    where = ("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator")
+    pod = home.kubectl.get(*where)["items"][0]
+    restarts = pod["status"]["containerStatuses"][0]["restartCount"]
+    pids = host_pids(pod["metadata"]["uid"], "agenttask-operator")
+    assert pids, "the operator's process was not found"
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+    def is_back() -> bool:
+        state = home.kubectl.get(*where)["items"][0]["status"]["containerStatuses"][0]
+        return bool(state["restartCount"] > restarts and state["ready"])
+
+    return is_back
+
+
 def test_an_operator_killed_in_mid_task_leaves_exactly_one_job(home: Home) -> None:
     home.apply(task("killed", SLOW, verify=[PYTEST]))
     until(home, "killed", phase="Running")
-    operator = home.kubectl.get(
-        "-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator"
-    )["items"][0]
     before = jobs(home, "killed")
 
-    for pid in host_pids(operator["metadata"]["uid"], "agenttask-operator"):
-        os.kill(pid, signal.SIGKILL)
+    is_back = kill_operator(home)
 
+    eventually(is_back, 120, "the operator to come back")
     state = until(home, "killed", phase="Succeeded", verdict="Verified")
     after = jobs(home, "killed")
     assert [j["metadata"]["uid"] for j in after] == [j["metadata"]["uid"] for j in before]
@@ -62,14 +77,11 @@ def test_an_operator_killed_in_mid_task_leaves_exactly_one_job(home: Home) -> No
 
 
 def test_an_operator_killed_right_after_apply_makes_one_job_each(home: Home) -> None:
-    operator = home.kubectl.get(
-        "-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator"
-    )["items"][0]
     names = [f"burst-{i}" for i in range(6)]
     home.apply(*(task(name, HELLO) for name in names[:3]))
-    for pid in host_pids(operator["metadata"]["uid"], "agenttask-operator"):
-        os.kill(pid, signal.SIGKILL)
+    is_back = kill_operator(home)
     home.apply(*(task(name, HELLO) for name in names[3:]))
+    eventually(is_back, 120, "the operator to come back")
 
     for name in names:
         finished(home, name, seconds=180)
@@ -188,7 +200,8 @@ def test_a_cancelled_task_says_so_and_keeps_nothing_running(home: Home) -> None:
 
     state = until(home, "stopped", phase="Cancelled", reason="Cancelled")
     assert condition(state, "Ready")["status"] == "False"
-    assert pods(home, "stopped") == []
+    assert [p for p in pods(home, "stopped") if p["status"]["phase"] == "Running"] == []
+    eventually(lambda: not pods(home, "stopped"), 90, "the pod to go")
 
 
 def test_a_task_waits_for_its_class_and_starts_by_itself(home: Home) -> None:
@@ -240,7 +253,9 @@ def test_a_job_deleted_by_somebody_else_is_not_made_again(home: Home) -> None:
     home.apply(task("robbed", SLOW, verify=[PYTEST]))
     until(home, "robbed", phase="Running")
 
+    pod = pods(home, "robbed")[0]["metadata"]["name"]
     home.run("delete", "job", jobs(home, "robbed")[0]["metadata"]["name"], "--wait=false")
+    home.run("delete", "pod", pod, "--wait=false")  # The garbage collector takes its time.
 
     state = until(home, "robbed", phase="Failed", reason="JobLost")
     assert "runID" in state["message"]

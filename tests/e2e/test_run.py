@@ -3,7 +3,7 @@
 import json
 
 import yaml
-from tests.e2e.tasks import PYTEST, Home, condition, finished, jobs, pods, task, until
+from tests.e2e.tasks import PYTEST, Home, condition, eventually, finished, jobs, pods, task, until
 
 from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.demo import WHERE, git, nats_result
@@ -70,6 +70,7 @@ def test_a_task_runs_under_any_uid_with_group_zero(home: Home) -> None:
     """OpenShift gives every namespace a uid of its own; an admission policy does it here."""
     home.kubectl.apply(*yaml.safe_load_all(RANDOM_UID.replace("NAMESPACE", home.namespace)))
     try:
+        eventually(lambda: "1000650000" in home.run(*PROBE), 30, "the policy to be in force")
         home.apply(task("any-uid", HELLO, verify=[PYTEST]))
         until(home, "any-uid", phase="Succeeded", verdict="Verified")
         assert pods(home, "any-uid")[0]["spec"]["securityContext"]["runAsUser"] == 1000650000
@@ -108,6 +109,24 @@ def test_the_agent_container_holds_nothing(home: Home) -> None:
     assert "password" not in json.dumps(agent)
 
 
+OVERRIDES = json.dumps(
+    {
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "probe",
+                    "image": "none",
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        }
+    }
+)
+PROBE = ("run", "probe", "--image=none", "--dry-run=server", "-o", "yaml", "--overrides", OVERRIDES)
 RANDOM_UID = """
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
