@@ -63,7 +63,7 @@ class Gate:
         async with self._turn:
             self._check_open()
             request = prepare_chat(body, self.document, self._remaining())
-            self.first_call = self.first_call or now()
+            self._note_first_call()
             try:
                 answer = await self._ask("POST", "/v1/chat/completions", request)
             except asyncio.CancelledError:
@@ -73,6 +73,11 @@ class Gate:
                 *(_usage_of(answer) or (_tokens_of(request), len(answer.body) // BYTES_PER_TOKEN))
             )
         return answer
+
+    def _note_first_call(self) -> None:
+        if not self.first_call:
+            self.first_call = now()
+            log("first_model_call")
 
     async def tokenize(self, body: dict[str, object]) -> Relayed:
         """Answer POST /tokenize; costs no tokens."""

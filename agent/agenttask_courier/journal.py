@@ -25,7 +25,8 @@ def now() -> str:
 
 def log(event: str, **values: object) -> None:
     """Write one line; text values are cleaned and cut."""
-    line: dict[str, object] = {"ts": now(), "event": event}
+    ts = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line: dict[str, object] = {"ts": ts, "event": event}
     for key, value in values.items():
         line[key] = _printable(value)
     sys.stdout.write(json.dumps(line, default=str) + "\n")

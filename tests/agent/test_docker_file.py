@@ -71,6 +71,8 @@ def test_ordinary_files_pass(text):
         "FROM scratch\nRUN x \\\\\nADD http://x /a\n",
         "FROM scratch\nRUN x \\\n  # not a comment for some \\\nADD http://x /a\n",
         "FROM scratch\nRUN x \\\n# comment\nADD http://x /a\n",
+        "FROM scratch\nRUN <<EOF\nid\nEOF\n",
+        "FROM scratch\nRUN a \\\\\nb\n",
         "FROM scratch\nCOPY <<EOF /x\nADD http://x /a\nEOF\n",
         "FROM scratch\rADD http://x /a\r",
         "FROM scratch\n" + "RUN a\n" * 2001,

@@ -1,6 +1,7 @@
 """Sizes, times and secrets: what a request and an answer may not be."""
 
 import time
+import tracemalloc
 
 import pytest
 from tests.agent.web import ENDLESS, ask, client, server, within
@@ -18,7 +19,12 @@ def test_an_answer_without_end_is_cut_and_no_more_is_read(ask, server):
 
 
 def test_a_packed_bomb_is_cut(ask, server):
-    result = ask("get", server.url("/bomb"))
+    tracemalloc.start()
+    try:
+        result = ask("get", server.url("/bomb"))
+        assert tracemalloc.get_traced_memory()[1] < ENDLESS / 5
+    finally:
+        tracemalloc.stop()
     assert (result.truncated, result.metadata["bytes"]) == (True, 10_000)
 
 

@@ -27,6 +27,7 @@ from agenttask_agent.tools.http_secrets import SecretScan
 LOCAL = "127.0.0.1"
 LIMITS = HttpLimits(request_bytes=10_000, response_bytes=10_000, seconds=2.0)
 ENDLESS = 50_000_000
+BOMB = gzip.compress(b"0" * ENDLESS)
 
 
 @dataclass
@@ -117,7 +118,7 @@ def drip_headers(handler: Handler) -> None:
 
 
 def bomb(handler: Handler) -> None:
-    handler.answer(200, gzip.compress(b"0" * ENDLESS), Content_Encoding="gzip")
+    handler.answer(200, BOMB, Content_Encoding="gzip")
 
 
 def redirect(handler: Handler) -> None:
