@@ -41,6 +41,7 @@ def _call(arguments: argparse.Namespace) -> int:
         role=arguments.role,
         allow=tuple(arguments.allow or ("*",)),
         read_only=arguments.read_only,
+        remotes=tuple(arguments.remote or ()),
     )
     _print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
     return 0 if result.ok else 1
@@ -120,6 +121,9 @@ def _add_call(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("operation", help="like files.read_file")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--params", type=_json_object, default="{}", help="a JSON object")
+    parser.add_argument(
+        "--remote", action="append", metavar="URL", help="a remote that git may reach"
+    )
     _add_policy(parser, "DEV")
 
 

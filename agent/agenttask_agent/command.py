@@ -11,6 +11,7 @@ from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.policy import policy_of
 from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import Toolbox
@@ -26,6 +27,7 @@ def call(
     role: str = "DEV",
     allow: tuple[str, ...] = ("*",),
     read_only: bool = False,
+    remotes: tuple[str, ...] = (),
 ) -> ToolResult:
     """Execute the operation and return its result.
 
@@ -36,7 +38,10 @@ def call(
     root = workspace.resolve(strict=True)
     policy = GitPolicy()
     repository = Repository(
-        root, Author(policy.author_name, policy.author_email), os.environ["PATH"]
+        root,
+        Author(policy.author_name, policy.author_email),
+        os.environ["PATH"],
+        remotes=Remotes(remotes),
     )
     with tempfile.TemporaryDirectory(prefix="agenttask-") as folder:
         tmp = Path(folder)

@@ -20,6 +20,11 @@ class Paths:
     tmp: Path = Path(names.TMP_DIR)
 
     @property
+    def remote(self) -> Path:
+        """The bare repository that is the workspace's only remote."""
+        return self.repo.with_name(Path(names.AGENT_REMOTE).name)
+
+    @property
     def transcript(self) -> Path:
         """The conversation, one JSON object a line."""
         return self.tmp / "transcript.jsonl"

@@ -18,6 +18,7 @@ from pathlib import Path
 from agenttask_agent.audit import AuditTrail
 from agenttask_agent.door import Door, DoorClosed, open_client, wait_for_door
 from agenttask_agent.environment import program_environment
+from agenttask_agent.equipment import Equipment, equipped
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.loop import Loop
@@ -29,9 +30,10 @@ from agenttask_agent.paths import Paths
 from agenttask_agent.redact import Redactor, secret_values
 from agenttask_agent.setup import run_setup
 from agenttask_agent.signals import Terminated, ignore_termination
+from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.policy import Policy
 from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
@@ -67,8 +69,8 @@ def run_agent(paths: Paths, patience: Patience) -> int:
         wait_for_door(paths.door_socket, patience.door_seconds)
         with open_client(paths.door_socket) as client:
             door = Door(client)
-            with door.lifeline():
-                return Run(document, paths, patience, door).run()
+            with door.lifeline(), equipped(document, paths, client, _note) as equipment:
+                return Run(document, paths, patience, door, equipment).run()
     except TryAnotherPod as error:
         return _say(names.EX_TEMPFAIL, str(error))
     except DoorClosed as error:
@@ -83,11 +85,22 @@ def _say(code: int, message: str) -> int:
     return code
 
 
+def _note(message: str) -> None:
+    _say(names.EX_OK, message)
+
+
 class Run:
     """The parts of one run, put together."""
 
-    def __init__(self, document: TaskDocument, paths: Paths, patience: Patience, door: Door):
-        self.document, self.paths, self.door = document, paths, door
+    def __init__(
+        self,
+        document: TaskDocument,
+        paths: Paths,
+        patience: Patience,
+        door: Door,
+        equipment: Equipment,
+    ) -> None:
+        self.document, self.paths, self.door, self.equipment = document, paths, door, equipment
         limits = document.constraints
         self.budget = Budget(
             Limits(
@@ -99,7 +112,10 @@ class Run:
         )
         policy = document.git
         self.repository = Repository(
-            paths.repo, Author(policy.author_name, policy.author_email), os.environ["PATH"]
+            paths.repo,
+            Author(policy.author_name, policy.author_email),
+            os.environ["PATH"],
+            remotes=Remotes((str(paths.remote),)),
         )
         self.env = program_environment(os.environ, document.env, paths.home, paths.tmp)
         self.redactor = Redactor(secret_values(os.environ) + secret_values(self.env))
@@ -124,7 +140,9 @@ class Run:
         try:
             start = self.paths.repo / self.document.repo.path
             run_setup(self.document.setup, start, self.env, self.budget.seconds_left())
-            return self._loop().run(opening(self.document))
+            for absent in self.equipment.absent:
+                self.transcript.thought(0, "observation", absent)
+            return self._loop().run(opening(self.document, self.equipment.absent))
         except Stop as stop:
             self.transcript.thought(0, "error", f"{stop.outcome.reason}: {stop.outcome.message}")
             return stop.outcome
@@ -133,9 +151,6 @@ class Run:
             return Outcome(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
     def _loop(self) -> Loop:
-        policy = Policy(
-            self.document.role, self.document.tools_allow, self.document.constraints.read_only
-        )
         context = ToolContext(
             workspace=Workspace(self.paths.repo),
             repository=self.repository,
@@ -143,14 +158,18 @@ class Run:
             tmp=self.paths.tmp,
             start=self.document.repo.path or ".",
             seconds_left=self.budget.seconds_left,
+            http=self.equipment.http,
+            docker=self.equipment.docker,
+            databases=self.equipment.databases,
         )
         toolbox = Toolbox(
             context,
-            policy,
+            self.equipment.policy,
             self.audit,
             Review(self.repository, self.base),
             self.redactor,
             max_output=self._output_size(),
+            catalogue=available(context),
         )
         return Loop(self.model, toolbox, self.transcript, self.budget)
 

@@ -9,7 +9,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.places import Places
+from agenttask_databases import connection
 
 _ASKPASS = """#!/bin/sh
 # Prints the Secret's file that git asks for; holds no secret itself.
@@ -53,6 +55,13 @@ def secret_values(places: Places) -> tuple[str, ...]:
         for path in _files(folder):
             found.update(_secret_lines(path))
     return tuple(sorted(found, key=len, reverse=True))
+
+
+def known_secrets(places: Places, document: TaskDocument) -> tuple[str, ...]:
+    """Return `secret_values` and those of the task's databases, longest first."""
+    databases = connection.secret_values(document.connections, places.db_secrets)
+    found = {value for value in databases if len(value) >= MIN_SECRET_CHARACTERS}
+    return tuple(sorted(found.union(secret_values(places)), key=len, reverse=True))
 
 
 def masked(text: str, secrets: tuple[str, ...]) -> str:

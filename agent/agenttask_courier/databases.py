@@ -16,8 +16,8 @@ import pydantic_core
 from aiohttp import web
 from pydantic import ValidationError
 
+from agenttask_api import names
 from agenttask_api.databases import (
-    DB_SECRETS_DIR,
     MAX_REQUEST_BYTES,
     REQUEST,
     DatabaseAnswer,
@@ -48,7 +48,9 @@ STATUS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_handler(connections: Iterable[Connection], root: Path = Path(DB_SECRETS_DIR)) -> Handler:
+def make_handler(
+    connections: Iterable[Connection], root: Path = Path(names.DB_SECRETS_DIR)
+) -> Handler:
     """Return the handler of `POST /db/{connection}` for the task's connections."""
     known = {connection.name: connection for connection in connections}
     threads = ThreadPoolExecutor(MAX_AT_ONCE, "databases")
@@ -79,8 +81,8 @@ async def _answered(work: Awaitable[DatabaseAnswer]) -> web.Response:
 
 def _known(known: Mapping[str, Connection], name: str) -> Connection:
     if name not in known:
-        names = ", ".join(known) or "none"
-        message = f"there is no connection {name[:63]!r}; there are: {names}"
+        there = ", ".join(known) or "none"
+        message = f"there is no connection {name[:63]!r}; there are: {there}"
         raise Refused(404, Failure.UNKNOWN_CONNECTION.value, message)
     return known[name]
 

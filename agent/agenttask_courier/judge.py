@@ -18,7 +18,7 @@ from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier import changes, intake, policy, push, salvage, verify
 from agenttask_courier.changes import Changes
-from agenttask_courier.credentials import git_access, secret_values
+from agenttask_courier.credentials import git_access, known_secrets, masked
 from agenttask_courier.decision import (
     Checks,
     Ending,
@@ -66,7 +66,7 @@ class Judge:
         self._git = Git(
             self.places.pristine_repo, self.places.tmp, access.environment, access.config
         )
-        self._secrets = secret_values(self.places)
+        self._secrets = known_secrets(self.places, self.document)
 
     async def judge(self, ending: Ending, seconds_left: Callable[[], float]) -> Outcome:
         """Return the outcome; `seconds_left` is the run's own clock, for the checks."""
@@ -92,7 +92,7 @@ class Judge:
             message = f"the run's time was over during {step}"
             return replace(self.facts, fault=Fault(Reason.DEADLINE_EXCEEDED, message))
         except (GitFailed, OSError, verify.VerifierGone, changes.TooManyChanges) as error:
-            log("judge.fault", step=step, error=str(error))
+            log("judge.fault", step=step, error=masked(str(error), self._secrets))
             return replace(self.facts, fault=_fault(step, error))
 
     async def _take_in(self) -> Facts:

@@ -21,6 +21,7 @@ class Places:
     model_secret: Path = Path(names.MODEL_SECRET_DIR)
     nats_creds: Path = Path(names.NATS_CREDS_DIR)
     nats_tls: Path = Path(names.NATS_TLS_DIR)
+    db_secrets: Path = Path(names.DB_SECRETS_DIR)
     termination_log: Path = Path(names.TERMINATION_LOG)
     tmp: Path = Path(names.TMP_DIR)
     home: Path = Path(names.HOME_DIR)

@@ -22,6 +22,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, first_of
+from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import Ending, Outcome, Step, failed
 from agenttask_courier.door import Door
 from agenttask_courier.drain import control
@@ -96,7 +97,9 @@ class Courier:
         """Serve until SIGTERM."""
         self.words.say()
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        door = Door(self.gate, self.inbox, self._on_event, receipt)
+        connections, keys = self.document.connections, self.places.db_secrets
+        databases = make_handler(connections, keys) if connections else None
+        door = Door(self.gate, self.inbox, self._on_event, receipt, databases)
         async with (
             self._published(),
             control(self.places.control_socket, self._hurry, self.settled),

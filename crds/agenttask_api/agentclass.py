@@ -72,6 +72,7 @@ class Toolchain(APIModel):
     image: Annotated[str, Field(max_length=1024)] = ""
     """Empty = the operator's agent image."""
     docker_host: Annotated[str, Field(max_length=1024)] = ""
+    """Engine of the docker tools (tcp://, ssh:// or unix://); empty = there are none."""
 
 
 class ClassTools(APIModel):
@@ -83,6 +84,8 @@ class ClassTools(APIModel):
     http_hosts: Annotated[
         tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)
     ] = ()
+    """`host`, `*.domain`, `host:port`; `private:` before it opens a private address.
+    Empty = no host at all: a task reaches what both lists name."""
 
 
 class LimitValues(APIModel):

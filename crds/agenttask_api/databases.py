@@ -12,9 +12,6 @@ from pydantic import Field, JsonValue, TypeAdapter
 from agenttask_api.schema import APIModel, OpenAPIModel
 from agenttask_api.spec import ConnectionKind
 
-DB_SECRETS_DIR = "/secrets/db"
-"""One folder per connection below it, mounted into the courier alone."""
-
 MAX_ROWS = 1000
 """Rows, records or elements of a reply; one more is asked for to know of the cut."""
 MAX_ANSWER_BYTES = 1024 * 1024

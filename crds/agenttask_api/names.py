@@ -28,6 +28,8 @@ GIT_CA_DIR = "/secrets/git-ca"
 MODEL_SECRET_DIR = "/secrets/model"
 NATS_CREDS_DIR = "/secrets/nats-creds"
 NATS_TLS_DIR = "/secrets/nats-tls"
+DB_SECRETS_DIR = "/secrets/db"
+"""One folder for each of the task's connections, in the courier alone."""
 
 # Files and sockets.
 TASK_FILE = f"{TASK_DIR}/task.json"

@@ -200,6 +200,7 @@ class Tools(APIModel):
     http_hosts: Annotated[
         tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=32)
     ] = ()
+    """`host`, `*.domain`, `host:port`, within the class's list; empty = no host at all."""
 
 
 class Agents(APIModel):

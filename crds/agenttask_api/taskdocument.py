@@ -7,7 +7,16 @@ downward API at `names.TASK_FILE` in every container. Budget 200 KiB of the
 
 from agenttask_api.agentclass import DEFAULT_DENY_PATHS
 from agenttask_api.schema import OpenAPIModel
-from agenttask_api.spec import Artifacts, Command, Constraints, EnvVar, Output, Repo, Role
+from agenttask_api.spec import (
+    Artifacts,
+    Command,
+    Connection,
+    Constraints,
+    EnvVar,
+    Output,
+    Repo,
+    Role,
+)
 
 MAX_DOCUMENT_BYTES = 200 * 1024
 
@@ -68,6 +77,14 @@ class TaskDocument(OpenAPIModel):
     model: ModelSettings
     constraints: Constraints
     tools_allow: tuple[str, ...] = ("*",)
+    class_tools_allow: tuple[str, ...] = ("*",)
+    """An operation must match both lists."""
+    connections: tuple[Connection, ...] = ()
+    """With the names of their Secrets, as `repo` has its own; the values are the courier's."""
+    http_hosts: tuple[str, ...] = ()
+    """What both task and class allow, as entries of a class; empty = none."""
+    docker_host: str = ""
+    """Address of the container engine; empty = there is none."""
     verify: tuple[Command, ...] = ()
     protect: tuple[str, ...] = ()
     output: Output

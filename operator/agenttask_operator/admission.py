@@ -189,9 +189,8 @@ def _http_hosts(task: AgentTaskSpec, class_: AgentClassSpec) -> tuple[str, ...]:
         entry = _host(text, "spec.tools.httpHosts")
         both = common(entry, walls)
         if not both or entry.private:
-            raise InvalidTask(
-                f"spec.tools.httpHosts has {text!r}; the class allows {', '.join(allowed) or 'none'}"
-            )
+            listed = ", ".join(allowed) or "none"
+            raise InvalidTask(f"spec.tools.httpHosts has {text!r}; the class allows {listed}")
         found += map(str, both)
     return tuple(dict.fromkeys(found))
 

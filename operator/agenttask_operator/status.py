@@ -38,7 +38,7 @@ from agenttask_operator.observed import Job, Pod, Task
 from agenttask_operator.outcome import Outcome
 from agenttask_operator.progress import Progress, agent_started, derive_attempts
 from agenttask_operator.trimming import fit
-from agenttask_operator.words import clean, hinted, shorten, spell_duration
+from agenttask_operator.words import clean, hinted, shorten, spell_duration, told_success
 
 Object = dict[str, Any]
 
@@ -124,9 +124,13 @@ def ended(
     """Return the status of a run that has ended; `published` is None where there is no NATS."""
     good = outcome.phase is Phase.SUCCEEDED
     reason = Reason.COMPLETED if good else outcome.reason
-    words = hinted(outcome.message, reason, rerun=outcome.phase is Phase.FAILED)
-    run = _ended_run(story, job, pods, outcome)
     digest = outcome.digest
+    words = (
+        clean(told_success(digest))
+        if good
+        else hinted(outcome.message, reason, rerun=outcome.phase is Phase.FAILED)
+    )
+    run = _ended_run(story, job, pods, outcome)
     return _seal(
         story,
         outcome.phase,

@@ -6,6 +6,7 @@ go, and the middle is cut rather than the hint at the end.
 
 import unicodedata
 
+from agenttask_api.digest import Digest
 from agenttask_api.reasons import RERUN_HINT, Reason, meaning
 from agenttask_api.status import MAX_MESSAGE_CHARACTERS
 
@@ -23,6 +24,17 @@ def hinted(text: str, reason: Reason, rerun: bool = False) -> str:
     if not words:
         return hint
     return f"{shorten(words, MAX_MESSAGE_CHARACTERS - len(hint) - 2)}; {hint}"
+
+
+def told_success(digest: Digest | None) -> str:
+    """Return what a good run achieved, from facts that the courier measured."""
+    if not digest or not digest.commit:
+        return "nothing had to be changed"
+    files = f"{digest.files} file{'s' if digest.files != 1 else ''} changed"
+    tests = f"{digest.tests[0]} tests passed" if digest.tests else ""
+    pushed = f"pushed to {digest.branch}" if digest.branch else ""
+    lines = f"+{digest.insertions} -{digest.deletions}"
+    return ", ".join(part for part in (f"{files} ({lines})", tests, pushed) if part)
 
 
 def shorten(text: str, characters: int) -> str:

@@ -81,6 +81,10 @@ class Pod:
     def repo(self) -> Path:
         return self.root / "workspace" / "repo"
 
+    def path(self) -> str:
+        """Return the program path of the agent, unless `env` has another."""
+        return _path()
+
     def start(self) -> "subprocess.Popen[str]":
         """Start `agenttask-agent run`; the caller ends it."""
         (self.root / "task.json").write_text(self.document.model_dump_json(by_alias=True))

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from agenttask_api.databases import Reply
 from agenttask_api.door import DoorEvent, Receipt
 from agenttask_api.result import AgentReport
 
@@ -42,6 +43,9 @@ class DoorDouble:
     report: AgentReport | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    databases: Reply | None = None
+    """The answer to every statement; None = the task has no connections."""
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     may_answer: threading.Event = field(default_factory=_set)
     """Cleared, it holds the receipt back."""
     asked_for_receipt: threading.Event = field(default_factory=threading.Event)
@@ -87,6 +91,12 @@ class DoorDouble:
             message = {"message": f"upstream: {error}", "type": "upstream", "code": 502}
             return web.json_response({"error": message}, status=502)
 
+    async def statement(self, request: web.Request) -> web.Response:
+        self.asked.append((request.match_info["connection"], await request.json()))
+        if self.databases is None:
+            return web.Response(status=404)
+        return web.json_response(self.databases.to_api())
+
     async def event(self, request: web.Request) -> web.Response:
         self.events.append(DoorEvent.model_validate_json(await request.read()))
         return web.Response(status=202)
@@ -123,6 +133,7 @@ class DoorDouble:
                 web.get("/v1/models", self.forward),
                 web.post("/tokenize", self.forward),
                 web.post("/events", self.event),
+                web.post("/db/{connection}", self.statement),
                 web.put("/artifacts/{name}", self.artifact),
                 web.put("/bundle", self.put_bundle),
                 web.put("/result", self.result),

@@ -39,6 +39,27 @@ PROJECT = {
     "tests/test_hello.py": TEST_HELLO,
     "conftest.py": "",
 }
+HOOKS = (
+    "pre-commit",
+    "commit-msg",
+    "post-commit",
+    "post-index-change",
+    "post-checkout",
+    "post-merge",
+    "post-rewrite",
+    "pre-merge-commit",
+    "pre-push",
+    "pre-rebase",
+    "pre-receive",
+    "proc-receive",
+    "update",
+    "post-receive",
+    "post-update",
+    "push-to-checkout",
+    "reference-transaction",
+    "prepare-commit-msg",
+    "fsmonitor-watchman",
+)
 GIT_ENV = {
     "PATH": os.environ["PATH"],
     "HOME": "/nonexistent",
@@ -69,3 +90,30 @@ def make_repository(root: Path, files: Mapping[str, str] = PROJECT) -> Path:
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message=Start")
     return root
+
+
+def make_remote(root: Path, repository: Path) -> Path:
+    """Make the bare remote of a repository, as the courier lays both out in a pod."""
+    root.mkdir()
+    git(root, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+    git(repository, "push", "--quiet", str(root), "agent:refs/heads/main")
+    for key, value in {
+        "remote.origin.url": str(root),
+        "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
+        "branch.agent.remote": "origin",
+        "branch.agent.merge": "refs/heads/main",
+        "push.default": "current",
+        "gc.auto": "0",
+    }.items():
+        git(repository, "config", key, value)
+    git(repository, "update-ref", "refs/remotes/origin/main", "HEAD")
+    return root
+
+
+def planted_hooks(folder: Path, command: Path) -> None:
+    """Put a program into every hook there is."""
+    folder.mkdir(exist_ok=True)
+    for hook in HOOKS:
+        path = folder / hook
+        path.write_bytes(command.read_bytes())
+        path.chmod(0o755)

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.projects import git
+from tests.agent.projects import git, make_remote, planted_hooks
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.tools.gitconfig import is_allowed
+from agenttask_agent.tools.remotes import Remotes
 
 OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("git.status", {}),
@@ -22,7 +23,41 @@ OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("git.log", {}),
     ("git.show", {"ref": "HEAD"}),
     ("git.show", {"ref": "HEAD", "path": "utils.py"}),
+    ("git.blame", {"path": "utils.py"}),
+    ("git.restore", {"paths": ["utils.py"]}),
+    ("git.restore", {"paths": ["."], "staged": True}),
+    ("git.branch", {"list_all": True}),
+    ("git.checkout", {"branch": "work", "create": True}),
+    ("git.checkout", {"branch": "agent"}),
+    ("git.branch", {"delete": "work"}),
+    ("git.push", {}),
+    ("git.push", {"force": True}),
+    ("git.fetch", {}),
+    ("git.fetch", {"ref": "theirs"}),
+    ("git.pull", {"branch": "theirs"}),
+    ("git.clone", {"url": "REMOTE", "branch": "theirs", "depth": 1}),
 )
+
+
+@pytest.fixture
+def tools(make_tools: MakeTools, tmp_path: Path) -> Tools:
+    """Workspace and remote as in a pod; the remote has a branch with more work on it."""
+    made = make_tools(remotes=Remotes((str(tmp_path / "remote.git"),)))
+    remote = make_remote(tmp_path / "remote.git", made.root)
+    git(made.root, "switch", "--quiet", "--create", "theirs")
+    (made.root / "theirs.txt").write_text("theirs\n")
+    (made.root / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
+    git(made.root, "add", "--all")
+    git(made.root, "commit", "--quiet", "--message=Theirs")
+    git(made.root, "push", "--quiet", str(remote), "theirs")
+    git(made.root, "switch", "--quiet", "agent")
+    return made
+
+
+def attempt(tools: Tools, operation: str, arguments: dict[str, Any]) -> bool:
+    """Call an operation that may want the remote's address; return whether it worked."""
+    url = str(tools.root.with_name("remote.git"))
+    return tools(operation, **{k: url if v == "REMOTE" else v for k, v in arguments.items()}).ok
 
 
 @pytest.fixture
@@ -62,6 +97,12 @@ def plant(root: Path, command: Path) -> None:
         "alias.status",
         "trailer.x.command",
         "credential.helper",
+        "remote.origin.uploadpack",
+        "remote.origin.receivepack",
+        "remote.origin.vcs",
+        "core.gitProxy",
+        "core.alternateRefsCommand",
+        "submodule.vendor.update",
     ):
         git(root, "config", key, f"!{command}" if key == "alias.status" else str(command))
     git(root, "config", "commit.gpgSign", "true")
@@ -69,20 +110,27 @@ def plant(root: Path, command: Path) -> None:
     command.with_name("more.config").write_text(f"[core]\n\tfsmonitor = {command}\n")
     (root / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
     (root / ".git" / "info" / "attributes").write_text("* filter=evil diff=evil\n")
-    for hook in (
-        "pre-commit",
-        "commit-msg",
-        "post-commit",
-        "post-index-change",
-        "post-checkout",
-        "reference-transaction",
-        "prepare-commit-msg",
-        "fsmonitor-watchman",
+    planted_hooks(root / ".git" / "hooks", command)
+
+
+def plant_remote(remote: Path, command: Path) -> None:
+    """Turn a bare repository against whoever pushes to it and fetches from it."""
+    command.write_text(command.read_text().replace("cat\n", ""))  # There, input may never end.
+    for key in (
+        "core.alternateRefsCommand",
+        "uploadpack.packObjectsHook",
+        "receive.procReceiveRefs",
+        "core.fsmonitor",
+        "core.sshCommand",
+        "filter.evil.smudge",
+        "gpg.program",
     ):
-        path = root / ".git" / "hooks" / hook
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(command.read_bytes())
-        path.chmod(0o755)
+        git(remote, "config", key, str(command))
+    git(remote, "config", "core.hooksPath", str(remote / "hooks"))
+    (remote / "objects" / "info").mkdir(exist_ok=True)
+    objects = remote.with_name("repo") / ".git" / "objects"
+    (remote / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+    planted_hooks(remote / "hooks", command)
 
 
 def test_the_plants_work_in_plain_git(tools: Tools, command: Path, marker: Path):
@@ -93,12 +141,37 @@ def test_the_plants_work_in_plain_git(tools: Tools, command: Path, marker: Path)
     assert marker.exists()
 
 
+def test_the_remotes_plants_work_in_plain_git(tools: Tools, command: Path, marker: Path):
+    """As above, for the repository on the other side."""
+    remote = tools.root.with_name("remote.git")
+    plant_remote(remote, command)
+    git(tools.root, "push", "--quiet", str(remote), "agent:refs/heads/plain")
+    assert marker.exists()
+
+
 def test_no_operation_runs_a_planted_command(tools: Tools, command: Path, marker: Path):
+    worked = set()
     for operation, arguments in OPERATIONS:
         plant(tools.root, command)
+        plant_remote(tools.root.with_name("remote.git"), command)
         (tools.root / "utils.py").write_text(f"x = {operation!r}\n")
-        tools(operation, **arguments)
+        worked |= {operation} if attempt(tools, operation, arguments) else set()
         assert not marker.exists(), operation
+    assert worked == {operation for operation, _ in OPERATIONS}
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_a_switch_between_filtered_branches_runs_nothing(
+    tools: Tools, command: Path, marker: Path, dirty: bool
+):
+    """Smudge, clean, post-checkout and post-merge: as checkout and stash meet them."""
+    for branch in ("theirs", "agent", "theirs"):
+        plant(tools.root, command)
+        (tools.root / ".gitattributes").unlink()
+        if dirty:
+            (tools.root / "loose.txt").write_text("x\n")
+        tools("git.checkout", branch=branch)
+        assert not marker.exists(), branch
 
 
 def test_the_harvest_runs_no_planted_command(tools: Tools, command: Path, marker: Path, tmp_path):
@@ -130,7 +203,7 @@ def test_a_nested_repository_runs_nothing_either(tools: Tools, command: Path, ma
         git(tools.root, "config", "submodule.vendor.ignore", "none")
         (nested / "x").write_text(f"{operation}\n")
         (tools.root / "utils.py").write_text(f"x = {operation!r}\n")
-        tools(operation, **arguments)
+        attempt(tools, operation, arguments)
         assert not marker.exists(), operation
 
 
@@ -167,8 +240,15 @@ def test_config_that_cannot_be_read_is_replaced(tools: Tools):
     assert not config.is_symlink()
 
 
+def test_the_couriers_configuration_is_not_touched(tools: Tools):
+    """Else a read-only run would change its workspace."""
+    before = (tools.root / ".git" / "config").read_bytes()
+    assert tools("git.status").ok
+    assert (tools.root / ".git" / "config").read_bytes() == before
+
+
 def test_harmless_configuration_is_kept(tools: Tools):
-    git(tools.root, "remote", "add", "origin", "/workspace/remote.git")
+    git(tools.root, "config", "remote.origin.url", "/workspace/remote.git")
     git(tools.root, "config", "core.autocrlf", "input")
     git(tools.root, "config", "core.fsmonitor", "true")
     tools("git.status")

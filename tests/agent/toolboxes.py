@@ -10,6 +10,7 @@ from agenttask_agent.redact import Redactor
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.policy import policy_of
+from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import Toolbox
@@ -23,7 +24,12 @@ class Tools:
         tmp.mkdir(exist_ok=True)
         self.root = root
         self.workspace = Workspace(root)
-        repository = Repository(root, Author("AgentTask", "a@b.invalid"), os.environ["PATH"])
+        repository = Repository(
+            root,
+            Author("AgentTask", "a@b.invalid"),
+            os.environ["PATH"],
+            remotes=options.pop("remotes", Remotes()),
+        )
         secrets = options.pop("secrets", ())
         start = options.pop("start", ".")
         seconds = options.pop("seconds", 60.0)

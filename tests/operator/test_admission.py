@@ -109,3 +109,33 @@ def test_missing_default_class_is_explained(classes, words):
 )
 def test_quantity(text, number):
     assert parse_quantity(text) == number
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "found"),
+    [
+        pytest.param([], ["a.org"], (), id="nothing asked"),
+        pytest.param(["a.org"], ["*.org"], ("a.org",), id="narrower"),
+        pytest.param(["*.org"], ["a.org", "b.org"], ("a.org", "b.org"), id="cut to the class"),
+        pytest.param(["a.org"], ["a.org", "private:a.org"], ("a.org", "private:a.org"), id="both"),
+        pytest.param(["a.org", "A.org"], ["a.org"], ("a.org",), id="once"),
+    ],
+)
+def test_hosts_are_what_both_allow(asked, allowed, found):
+    task = {"tools": {"httpHosts": asked}}
+    assert granted(task, tools={"httpHosts": allowed}).http_hosts == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "words"),
+    [
+        (["b.org"], ["a.org"], "httpHosts has 'b.org'; the class allows a.org"),
+        (["a.org"], [], "httpHosts has 'a.org'; the class allows none"),
+        (["private:a.org"], ["private:a.org"], "httpHosts has 'private:a.org'"),
+        (["http://a.org"], ["a.org"], "spec.tools.httpHosts: 'http://a.org' is not a host"),
+        (["a.org"], ["a.org/x"], "the class's tools.httpHosts: 'a.org/x' is not a host"),
+    ],
+)
+def test_hosts_beyond_the_class_are_refused_by_name(asked, allowed, words):
+    with pytest.raises(InvalidTask, match=words):
+        granted({"tools": {"httpHosts": asked}}, tools={"httpHosts": allowed})

@@ -34,3 +34,13 @@ def test_a_failed_pull_is_known_from_its_event_before_the_kubelet_says_it():
 
 def test_a_pull_that_came_through_in_the_end_blocks_nothing():
     assert find_blocker(make_pod(*QUIET), (NO_PULL, PULLED)) is None
+
+
+def test_a_missing_secret_of_a_database_comes_with_its_command():
+    note = Note(
+        "FailedMount", 'MountVolume.SetUp failed for volume "db-1" : secret "cache-db" not found'
+    )
+    blocker = find_blocker(make_pod(waiting("clone", "PodInitializing")), (note,))
+    assert blocker
+    assert blocker.reason is Reason.CONTAINER_CONFIG_ERROR
+    assert "create secret generic cache-db -n team --from-literal=url=URL" in blocker.message

@@ -6,7 +6,7 @@ what is not in here cannot be reached.
 
 from typing import Any
 
-from agenttask_agent.tools import checks, docker, files, git, http
+from agenttask_agent.tools import checks, db, docker, files, git, http
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Operation
 
@@ -19,6 +19,7 @@ CATALOGUE: tuple[Operation[Any], ...] = (
     *checks.OPERATIONS,
     *docker.OPERATIONS,
     *http.OPERATIONS,
+    *db.OPERATIONS,
 )
 
 
@@ -26,3 +27,8 @@ def available(context: ToolContext) -> tuple[Operation[Any], ...]:
     """Return the catalogue without the families that this run has nothing for."""
     absent = {family for family, name in OPTIONAL.items() if getattr(context, name) is None}
     return tuple(operation for operation in CATALOGUE if operation.family not in absent)
+
+
+def audited(operation: Operation[Any], arguments: dict[str, object]) -> dict[str, object]:
+    """Return a call's arguments as the audit may keep them."""
+    return http.audit_arguments(arguments) if operation.family == "http" else arguments

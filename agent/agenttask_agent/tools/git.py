@@ -1,4 +1,4 @@
-"""The git family, as far as it works on the local repository.
+"""The git family: what changes and shows the local repository, and the family as a whole.
 
 Model text reaches git only after `--end-of-options` or `--`, refs only as the
 object ids they resolve to, and paths only after the workspace's own check.
@@ -8,16 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from agenttask_agent.tools import fields
+from agenttask_agent.tools import fields, git_branches, git_remotes
 from agenttask_agent.tools.context import ToolContext
+from agenttask_agent.tools.gitanswer import Paths, answer, checked
 from agenttask_agent.tools.operation import Answer, Operation, Params
-from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import ToolError
-from agenttask_agent.tools.repository import explain
-from agenttask_agent.tools.workspace import split
 
 SAFE_DIFF = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
-Paths = Annotated[tuple[fields.Path, ...], Field(max_length=200)]
 Ref = Annotated[str, Field(min_length=1, max_length=255, description="Branch, tag or commit.")]
 AUTHOR = r"^[^<>]{1,128} <[^<> ]{3,254}>$"
 
@@ -30,7 +27,7 @@ class Status(Params):
 
 def status(context: ToolContext, params: Status) -> Answer:
     how = ["--short", "--branch"] if params.short else ["--long"]
-    return _answer(context.repository.run(["status", "--ignore-submodules=all", *how]))
+    return answer(context.repository.run(["status", "--ignore-submodules=all", *how]))
 
 
 class Add(Params):
@@ -41,12 +38,12 @@ class Add(Params):
 
 def add(context: ToolContext, params: Add) -> Answer:
     if params.paths == "all":
-        return _answer(context.repository.run(["add", "--all"]), "added all changes")
+        return answer(context.repository.run(["add", "--all"]), "added all changes")
     if not params.paths:
         raise ToolError('no paths given; use "all" for everything')
-    paths = _checked(params.paths)
+    paths = checked(params.paths)
     done = context.repository.run(["add", "--all", "--", *paths])
-    return _answer(done, "added " + ", ".join(paths))
+    return answer(done, "added " + ", ".join(paths))
 
 
 class Commit(Params):
@@ -67,9 +64,9 @@ def commit(context: ToolContext, params: Commit) -> Answer:
     message = f"--message={params.message}"
     argv = ["commit", "--no-verify", "--no-gpg-sign", "--cleanup=strip", *author, message]
     done = context.repository.run(argv)
-    answer = _answer(done)
+    shown = answer(done)
     head = context.repository.head() if done.exit_code == 0 else None
-    return answer if head is None else Answer(answer.output, {"commit": head}, 0)
+    return shown if head is None else Answer(shown.output, {"commit": head}, 0)
 
 
 class Diff(Params):
@@ -81,16 +78,16 @@ class Diff(Params):
 
 def diff(context: ToolContext, params: Diff) -> Answer:
     cached = ["--cached"] if params.cached else []
-    paths = _checked(params.files or ())
-    answer = _answer(context.repository.run(["diff", *SAFE_DIFF, *cached, "--", *paths]))
+    paths = checked(params.files or ())
+    shown = answer(context.repository.run(["diff", *SAFE_DIFF, *cached, "--", *paths]))
     new = _untracked(context) if not params.cached and not paths else []
     note = "\nnew files, not in this diff: " + ", ".join(new) if new else ""
     return Answer(
-        (answer.output or "no difference") + note,
-        answer.metadata,
-        answer.exit_code,
-        answer.error,
-        answer.truncated,
+        (shown.output or "no difference") + note,
+        shown.metadata,
+        shown.exit_code,
+        shown.error,
+        shown.truncated,
     )
 
 
@@ -104,7 +101,7 @@ class Log(Params):
 def log(context: ToolContext, params: Log) -> Answer:
     form = ["--oneline"] if params.oneline else ["--format=medium"]
     argv = ["log", f"--max-count={params.max_count}", *form, "--no-color", "--no-show-signature"]
-    return _answer(context.repository.run(argv))
+    return answer(context.repository.run(argv))
 
 
 class Show(Params):
@@ -117,28 +114,16 @@ class Show(Params):
 def show(context: ToolContext, params: Show) -> Answer:
     found = context.repository.resolve(params.ref)
     if params.path:
-        path = _checked((params.path,))[0]
-        return _answer(context.repository.run(["cat-file", "-p", f"{found}:{path}"]))
+        path = checked((params.path,))[0]
+        return answer(context.repository.run(["cat-file", "-p", f"{found}:{path}"]))
     argv = ["show", "--stat", "--patch", *SAFE_DIFF, "--no-show-signature", "--end-of-options"]
-    return _answer(context.repository.run([*argv, found, "--"]))
-
-
-def _checked(paths: tuple[str, ...]) -> list[str]:
-    """Return the paths in plain form, `.` for the root."""
-    return ["/".join(split(path)) or "." for path in paths]
+    return answer(context.repository.run([*argv, found, "--"]))
 
 
 def _untracked(context: ToolContext) -> list[str]:
     listed = context.repository.run(["ls-files", "--others", "--exclude-standard", "-z"])
     names = listed.output.decode("utf-8", "replace").split("\0")
     return [name for name in names if name][:50]
-
-
-def _answer(done: Finished, fallback: str = "") -> Answer:
-    output = done.output.decode("utf-8", "replace").rstrip("\n")
-    if done.exit_code == 0:
-        return Answer(output or fallback, exit_code=0, truncated=done.truncated)
-    return Answer("", exit_code=done.exit_code, error=explain(done))
 
 
 OPERATIONS: tuple[Operation[Any], ...] = (
@@ -169,4 +154,6 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         "Show a commit with its diff, or a file as it was at a commit.",
         read_only=True,
     ),
+    *git_branches.OPERATIONS,
+    *git_remotes.OPERATIONS,
 )

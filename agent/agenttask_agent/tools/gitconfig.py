@@ -23,7 +23,7 @@ ALLOWED = re.compile(
     r"|extensions\.objectformat"
     r"|remote\.[A-Za-z0-9._-]+\.(fetch|url|tagopt)"
     r"|branch\.[A-Za-z0-9._/-]+\.(remote|merge)"
-    r"|user\.(name|email)"
+    r"|user\.(name|email)|gc\.auto|push\.default"
 )
 """Keys as git prints them: section and name in lower case."""
 SAFE_URL = re.compile(r"(/|\./|\.\./|file://|https://|ssh://)[^\s]*")
@@ -36,15 +36,17 @@ COMMON_DIR = "commondir"
 class ConfigGuard:
     """Checks one repository; remembers the content it has found good."""
 
-    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
-        self._git_dir = root / ".git"
+    def __init__(self, git_dir: Path, env: Mapping[str, str], *, bare: bool = False) -> None:
+        self._git_dir = git_dir
         self._env = dict(env)
+        self._bare = bare
         self._good = ""
 
     def ensure_safe(self) -> None:
         """Rewrite the configuration if it holds more than it may; raises ToolError."""
         if not stat.S_ISDIR(self._mode(self._git_dir)):
-            raise ToolError("the workspace has no git folder of its own")
+            missing = "remote is no git folder" if self._bare else "workspace has no git folder"
+            raise ToolError(f"the {missing} of its own")
         with contextlib.suppress(FileNotFoundError):
             (self._git_dir / COMMON_DIR).unlink()
         content = self._read()
@@ -55,7 +57,9 @@ class ConfigGuard:
         self._good = hashlib.sha256(self._read()).hexdigest()
 
     def _allowed(self) -> list[tuple[str, str]]:
-        return [(key, value) for key, value in self._entries() if is_allowed(key, value)]
+        return [
+            (key, value) for key, value in self._entries() if is_allowed(key, value, self._bare)
+        ]
 
     def _entries(self) -> list[tuple[str, str]]:
         """Return all keys and values, read by git itself but not as configuration."""
@@ -84,7 +88,8 @@ class ConfigGuard:
 
     def _write(self, entries: list[tuple[str, str]]) -> None:
         temporary = self._git_dir / f"config.{secrets.token_hex(8)}"
-        lines = ["[core]\n\trepositoryformatversion = 0\n\tbare = false\n"]
+        bare = "true" if self._bare else "false"
+        lines = [f"[core]\n\trepositoryformatversion = 0\n\tbare = {bare}\n"]
         lines += [_line(key, value) for key, value in entries]
         temporary.write_text("".join(lines), encoding="utf-8")
         temporary.replace(self._config)
@@ -100,13 +105,13 @@ class ConfigGuard:
         return str(self._git_dir / "config")
 
 
-def is_allowed(key: str, value: str) -> bool:
+def is_allowed(key: str, value: str, bare: bool = False) -> bool:
     """Say whether an entry can make git do nothing but what it should."""
     if not ALLOWED.fullmatch(key) or "\n" in value:
         return False
     if key.endswith(".url"):
         return bool(SAFE_URL.fullmatch(value)) and "::" not in value
-    return key != "core.bare" or value == "false"
+    return key != "core.bare" or value == ("true" if bare else "false")
 
 
 def _pair(entry: str) -> tuple[str, str]:

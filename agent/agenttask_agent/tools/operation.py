@@ -43,6 +43,8 @@ class Operation(Generic[P]):
     read_only: bool = False
     edits: bool = False
     """Whether it changes the files that are the work."""
+    writes: Callable[[P], bool] = lambda _: False
+    """Tells the arguments with which a `read_only` operation is not one."""
 
     @property
     def key(self) -> str:

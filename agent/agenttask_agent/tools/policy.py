@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agenttask_agent.tools.operation import Operation
+from agenttask_agent.tools.operation import Operation, Params
 from agenttask_api.spec import Role
 
 READ = "read"
@@ -32,15 +32,26 @@ class Policy:
     """None = no role narrows, as for documentation."""
     allow: tuple[str, ...] = ("*",)
     read_only: bool = False
+    ceiling: tuple[str, ...] = ("*",)
+    """What the class allows; the task's list can only narrow it."""
 
     def refusal(self, operation: Operation[Any]) -> str:
         """Return why the operation is refused, or nothing when it is allowed."""
         if self.role and not _has(self.role, operation):
             return f"the role {self.role} does not have {operation.key}"
-        if not any(fnmatchcase(operation.key, pattern) for pattern in self.allow):
+        if not _listed(operation, self.ceiling):
+            return f"the task's class does not allow {operation.key}"
+        if not _listed(operation, self.allow):
             return f"this task does not allow {operation.key}"
         if self.read_only and not operation.read_only:
             return f"this run is read-only; {operation.key} is not"
+        return ""
+
+    def refusal_of_use(self, operation: Operation[Any], params: Params) -> str:
+        """Return why these arguments are refused to a run that may only read."""
+        reads = self.read_only or (self.role and _reads(self.role, operation))
+        if reads and operation.writes(params):
+            return f"{operation.key} with these arguments changes something; this run only reads"
         return ""
 
     def allowed(self, catalogue: Iterable[Operation[Any]]) -> tuple[Operation[Any], ...]:
@@ -53,6 +64,14 @@ def policy_of(role: str | None, allow: tuple[str, ...], read_only: bool) -> Poli
     return Policy(Role(role.upper()) if role else None, allow, read_only)
 
 
+def _listed(operation: Operation[Any], patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(operation.key, pattern) for pattern in patterns)
+
+
 def _has(role: Role, operation: Operation[Any]) -> bool:
-    family = ROLE_SETS[role].get(operation.family)
-    return family == "" or (family == READ and operation.read_only)
+    whole = ROLE_SETS[role].get(operation.family) == ""
+    return whole or (_reads(role, operation) and operation.read_only)
+
+
+def _reads(role: Role, operation: Operation[Any]) -> bool:
+    return ROLE_SETS[role].get(operation.family) == READ

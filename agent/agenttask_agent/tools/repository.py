@@ -16,9 +16,11 @@ from typing import cast
 
 from agenttask_agent.tools.gitconfig import ConfigGuard
 from agenttask_agent.tools.process import Finished, limit_resources, wait_for
-from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.refusal import Denied, ToolError
+from agenttask_agent.tools.remotes import Remote, Remotes
 
 SECONDS = 60.0
+REMOTE_SECONDS = 300.0
 MAX_OUTPUT = 2 * 1024 * 1024
 EXCLUDES = Path(__file__).with_name("generated.gitignore")
 """What tools leave behind and nobody wants in a commit, .gitignore or not."""
@@ -50,6 +52,7 @@ HARDENING = (
     "advice.addEmbeddedRepo=false",
 )
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}^~+-]{0,254}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@+#-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,11 @@ class Repository:
     author: Author
     path: str = "/usr/local/bin:/usr/bin:/bin"
     seconds_left: Callable[[], float] = lambda: SECONDS
+    remotes: Remotes = Remotes()
     guard: ConfigGuard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.guard = ConfigGuard(self.root, self.env)
+        self.guard = ConfigGuard(self.root / ".git", self.env)
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -93,13 +97,16 @@ class Repository:
             "GIT_LITERAL_PATHSPECS": "1",
         }
 
-    def run(self, argv: Sequence[str], *, limit: int = MAX_OUTPUT) -> Finished:
+    def run(
+        self, argv: Sequence[str], *, limit: int = MAX_OUTPUT, remote: Remote | None = None
+    ) -> Finished:
         """Run `git ARGV` and return how it ended; a failure is not raised."""
         self.guard.ensure_safe()
-        settings = [part for setting in HARDENING for part in ("-c", setting)]
-        settings += ["-c", f"safe.directory={self.root}"]
+        wanted = (*HARDENING, f"safe.directory={self.root}", *(remote.settings if remote else ()))
+        settings = [part for setting in wanted for part in ("-c", setting)]
         command = ["git", "--no-pager", *settings, *argv]
-        timeout = max(1.0, min(SECONDS, self.seconds_left()))
+        longest = REMOTE_SECONDS if remote else SECONDS
+        timeout = max(1.0, min(longest, self.seconds_left()))
         finished = self._start(command, timeout, limit)
         if finished.exit_code is None:
             self._unlock()
@@ -125,6 +132,33 @@ class Repository:
         if found.exit_code != 0:
             raise ToolError(f"there is no {ref!r}")
         return found.output.decode().strip()
+
+    def branch_name(self, name: str) -> str:
+        """Return a model's name for a branch if git would take it; raises ToolError."""
+        plain = bool(NAME.fullmatch(name)) and name != "HEAD"
+        if not plain or self.run(["check-ref-format", f"refs/heads/{name}"]).exit_code != 0:
+            raise ToolError(f"{name[:100]!r} is not a name of a branch")
+        return name
+
+    def branch(self) -> str:
+        """Return the branch that is checked out; raises ToolError when there is none."""
+        finished = self.run(["symbolic-ref", "--quiet", "--short", "HEAD"])
+        if finished.exit_code != 0:
+            raise ToolError("no branch is checked out")
+        return self.branch_name(finished.output.decode("utf-8", "replace").strip())
+
+    def tip(self, ref: str) -> str | None:
+        """Return the commit of a full ref name, None when there is no such ref."""
+        finished = self.run(["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"])
+        return finished.output.decode().strip() if finished.exit_code == 0 else None
+
+    def origin(self) -> Remote:
+        """Return the repository's one remote, whose address the workspace cannot choose."""
+        found = self.run(["config", "--local", "--get-all", "remote.origin.url"])
+        urls = found.output.decode("utf-8", "replace").splitlines()
+        if len(urls) != 1:
+            raise Denied(f"the repository has {len(urls)} addresses for origin and not one")
+        return self.remotes.reach(urls[0], self.env)
 
     def _start(self, command: list[str], timeout: float, limit: int) -> Finished:
         """GitPython would add our own environment to git's, so `env -i` takes it away."""

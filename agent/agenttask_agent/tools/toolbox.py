@@ -15,7 +15,7 @@ from agenttask_agent.audit import AuditTrail
 from agenttask_agent.redact import Redactor
 from agenttask_agent.results import ToolResult
 from agenttask_agent.sanitise import cap, neutralise
-from agenttask_agent.tools.catalogue import CATALOGUE
+from agenttask_agent.tools.catalogue import CATALOGUE, audited
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Answer, Operation
 from agenttask_agent.tools.policy import Policy
@@ -56,7 +56,8 @@ class Toolbox:
             result = self._attempt(operation, key, arguments)
         finally:
             result = replace(self._clean(result), seq=self.audit.next_seq())
-            self.audit.record(result, arguments, self.clock() - started)
+            shown = audited(operation, arguments) if operation else arguments
+            self.audit.record(result, shown, self.clock() - started)
         self.review_of.saw(result)
         return result
 
@@ -78,6 +79,8 @@ class Toolbox:
             return ToolResult(False, key, error=refusal, denied=True)
         try:
             params = operation.params.model_validate(arguments)
+            if refusal := self.policy.refusal_of_use(operation, params):
+                raise Denied(refusal)
             answer = operation.handler(self.context, params)
         except ValidationError as error:
             return ToolResult(False, key, error=_explain(error))

@@ -137,6 +137,12 @@ def deploy_nats(kubectl: Kubectl, where: str) -> None:
     kubectl.apply((MANIFESTS / "nats.yaml").read_text("utf-8"), namespace=where)
 
 
+def deploy_redis(kubectl: Kubectl, where: str, accounts: list[str]) -> None:
+    """Start a Redis; accounts are lines of an ACL file."""
+    acl = secret("redis-acl", {"users.acl": "\n".join(["user default off", *accounts, ""])})
+    kubectl.apply(acl, (MANIFESTS / "redis.yaml").read_text("utf-8"), namespace=where)
+
+
 def wait_for(kubectl: Kubectl, where: str, *deployments: str, seconds: int = 120) -> None:
     """Wait until deployments are rolled out; raises CommandFailed at the timeout."""
     for name in deployments:
