@@ -34,6 +34,13 @@ unit: $(VENV)/ready ## Run the tests that need no cluster
 e2e: $(VENV)/ready ## Run the tests on the real cluster
 	@hack/test tests/e2e
 
+.PHONY: test-tools fuzz
+test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases
+
+fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours
+	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_hostile.py
+
 .PHONY: check fmt docs
 check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check .

@@ -15,7 +15,13 @@ from agenttask_agent.paths import Paths
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    command = {"run": _run, "call": _call, "tools": _tools, "rehearse": _rehearse}
+    command = {
+        "run": _run,
+        "call": _call,
+        "tools": _tools,
+        "audit": _audit,
+        "rehearse": _rehearse,
+    }
     return command[arguments.command](arguments)
 
 
@@ -57,6 +63,24 @@ def _tools(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _audit(arguments: argparse.Namespace) -> int:
+    from agenttask_agent.auditlog import Query, newest_first, problem_of
+
+    try:
+        if arguments.action == "verify":
+            problem = problem_of(arguments.file)
+            _print(problem or "the chain is whole")
+            return 1 if problem else 0
+        success = None if arguments.success is None else arguments.success == "true"
+        query = Query(arguments.tool, arguments.operation, success, arguments.limit)
+        for line in newest_first(arguments.file, query):
+            _print(line)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"agenttask-agent: {error}\n")
+        return 1
+    return 0
+
+
 def _rehearse(arguments: argparse.Namespace) -> int:
     from agenttask_agent.rehearsal.script import BadScript, load_script
     from agenttask_agent.rehearsal.server import serve
@@ -94,7 +118,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_call(commands.add_parser("call", help="execute one operation in a workspace"))
     _add_tools(commands.add_parser("tools", help="list the operations"))
     _add_rehearse(commands.add_parser("rehearse", help="serve scripted replies as a model"))
+    _add_audit(commands.add_parser("audit", help="check or search an audit file"))
     return parser
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    verify = actions.add_parser("verify", help="check the chain of hashes")
+    query = actions.add_parser("query", help="print entries, the newest first")
+    for action in (verify, query):
+        action.add_argument("file", type=Path)
+    query.add_argument("--tool")
+    query.add_argument("--operation")
+    query.add_argument("--success", choices=("true", "false"))
+    query.add_argument("--limit", type=int, default=100)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

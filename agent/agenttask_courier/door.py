@@ -91,6 +91,8 @@ class Door:
         """Never end; whoever holds this is alive, and its end means that he is gone."""
         if self.inbox.holding:
             raise Refused(409, "Conflict", "the lifeline is already open")
+        if self.gate.closed.is_set() and not self.inbox.attached.is_set():
+            raise Refused(403, "gate_closed", "the pod is ending; no run begins any more")
         self.inbox.holding = True
         self.inbox.attached.set()
         try:

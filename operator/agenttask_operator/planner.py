@@ -96,9 +96,14 @@ def _supersede(case: Case) -> tuple[Action, ...] | None:
 
 
 def _settle(case: Case) -> tuple[Action, ...] | None:
-    """The run has ended by itself."""
+    """The run has ended by itself; one without a result may have been ended by somebody."""
     outcome = decide_outcome(case.job, case.pods, case.run_key, case.now)
-    return end_run(case, outcome) if outcome else None
+    if not outcome:
+        return None
+    ended_by_somebody = case.spec.cancel or (case.known and not case.job)
+    if outcome.reason is Reason.NO_RESULT and ended_by_somebody:
+        return None
+    return end_run(case, outcome)
 
 
 def _cancel(case: Case) -> tuple[Action, ...] | None:

@@ -8,7 +8,7 @@ import pytest
 from tests.agent.conftest import MakeTools
 from tests.agent.toolboxes import Tools
 
-from agenttask_agent.tools import checks
+from agenttask_agent.tools import checks_run
 from agenttask_agent.tools.process import become_subreaper, run_program
 
 MIXED = """import pytest
@@ -144,8 +144,8 @@ def test_arguments_that_are_refused(tools: Tools, arguments):
 @pytest.mark.parametrize("content", ["", "<testsuite", "<a/>" * 2, '<testsuite tests="x"/>', "\0"])
 def test_a_report_that_makes_no_sense_counts_nothing(tmp_path: Path, content: str):
     (tmp_path / "junit.xml").write_text(content)
-    assert checks.read_counts(tmp_path / "junit.xml") is None
-    assert checks.read_counts(tmp_path / "missing.xml") is None
+    assert checks_run.read_counts(tmp_path / "junit.xml") is None
+    assert checks_run.read_counts(tmp_path / "missing.xml") is None
 
 
 def test_a_subreaper_ends_children_that_fled_into_their_own_session(tmp_path: Path):

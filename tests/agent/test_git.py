@@ -115,7 +115,7 @@ def plant(root: Path, command: Path) -> None:
 
 def plant_remote(remote: Path, command: Path) -> None:
     """Turn a bare repository against whoever pushes to it and fetches from it."""
-    command.write_text(command.read_text().replace("cat\n", ""))  # There, input may never end.
+    command.write_bytes(command.read_bytes().replace(b"cat\n", b""))  # Input may never end.
     for key in (
         "core.alternateRefsCommand",
         "uploadpack.packObjectsHook",

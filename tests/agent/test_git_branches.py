@@ -35,8 +35,8 @@ def test_checkout_fails_as_git_fails(tools: Tools):
     assert (tools.root / "utils.py").read_text() == "not saved\n"
 
 
-NOT_NAMES = ["--orphan=x", "-f", "HEAD", "a..b", "a b", "a.lock", "/a", "a/", "@{-1}", "a\nb", "a:b",
-             "a~1", "$(touch x)", ".a", "a//b", "refs/../x", "-"]  # fmt: skip
+NOT_NAMES = ["--orphan=x", "-f", "HEAD", "a..b", "a b", "a.lock", "/a", "a/", "@{-1}", "a\nb",
+             "a:b", "a~1", "$(touch x)", ".a", "a//b", "refs/../x", "-"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NOT_NAMES)

@@ -11,6 +11,7 @@ from tests.agent.toolboxes import Tools
 from tests.servers.certs import make_certificates
 from tests.servers.githttps import GitServer, git_server
 
+from agenttask_agent.tools.catalogue import CATALOGUE
 from agenttask_agent.tools.remotes import Remotes
 
 MakePodTools = Callable[..., Tools]
@@ -225,3 +226,27 @@ def test_an_unknown_authority_is_not_trusted(make_tools: MakeTools, server: GitS
     tools = make_tools(remotes=Remotes((url,)))
     assert "certificate" in str(tools("git.clone", url=url).error)
     assert not (tools.root / "demo").exists()
+
+
+def test_a_read_only_run_leaves_workspace_and_remote_as_they_were(
+    make_tools: MakeTools, remote: Path
+):
+    tools = make_tools(remotes=Remotes((str(remote),)), read_only=True, role=None)
+    make_remote(remote, tools.root)
+    (tools.root / "loose.txt").write_text("x\n")
+    before = everything(remote.parent / "repo"), everything(remote)
+    values = {"path": "utils.py", "file1": "utils.py", "pattern": "def", "url": str(remote)}
+    values |= {"ref": "HEAD", "delete": "agent", "branch": "new", "message": "x", "content": "x"}
+    for operation in CATALOGUE:
+        fields = operation.params.model_fields
+        for arguments in ({}, {name: text for name, text in values.items() if name in fields}):
+            tools(operation.key, **arguments)
+    assert (everything(remote.parent / "repo"), everything(remote)) == before
+
+
+def everything(root: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(root)): (path.lstat().st_mode, path.read_bytes())
+        for path in root.rglob("*")
+        if path.is_file()
+    }

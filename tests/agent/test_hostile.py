@@ -21,6 +21,9 @@ FAMILIES = ("files", "git")
 """The ones that work in the workspace alone; running tests is arbitrary code anyway."""
 OPERATIONS = [operation for operation in CATALOGUE if operation.family in FAMILIES]
 
+EXAMPLES = int(os.environ.get("AGENTTASK_FUZZ_EXAMPLES", "100"))
+"""For each operation; `make fuzz` sets many more."""
+
 HOSTILE_TEXTS = st.sampled_from(
     [
         "..",
@@ -110,7 +113,7 @@ def test_hostile_arguments(operation, surroundings):
     tools, outside = surroundings
 
     @given(arguments_for(operation))
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     def check(arguments: dict[str, Any]) -> None:
         lay_traps(tools.root, outside)
         before = contents(outside), contents(tools.root / ".git" / "hooks")

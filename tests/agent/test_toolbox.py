@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def test_dispatch_schemas_and_documentation_are_the_catalogue(make_tools: MakeTo
     page = (ROOT / "docs" / "tools.md").read_text()
     documented = re.findall(r"^\| `([a-z0-9_.]+)` \|", page, re.M)
     assert sorted(documented) == sorted(keys)
+
+
+FAMILIES = {"git": 14, "files": 13, "tests": 5, "docker": 9, "http": 7, "db": 4}
+
+
+def test_there_are_52_operations():
+    counted = Counter(operation.family for operation in CATALOGUE)
+    assert counted == FAMILIES
+    assert len(CATALOGUE) == sum(FAMILIES.values()) == 52
 
 
 def test_the_documentation_is_up_to_date():

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.operator.builders import NOW, first, make_class, make_facts, make_task
@@ -16,7 +17,7 @@ from agenttask_operator.actions import CreateJob
 from agenttask_operator.planner import plan
 
 LONG = "x" * 63
-CONNECTIONS = [
+CONNECTIONS: list[dict[str, Any]] = [
     {"name": "warehouse", "kind": "postgresql", "secretRef": {"name": "warehouse-db"}},
     {"name": LONG, "kind": "redis", "secretRef": {"name": "cache"}, "readOnly": False},
 ]

@@ -166,6 +166,20 @@ TABLE = [
         id="name taken by somebody else",
     ),
     pytest.param(
+        make_facts(created=make_job().key.name, pods=(judged("NoResult", "Failed", verdict=""),)),
+        ("Failed", "", "JobLost", "False", None, "True"),
+        id="Job deleted under a working agent",
+    ),
+    pytest.param(
+        make_facts(
+            make_task(cancel=True),
+            created=make_job().key.name,
+            pods=(judged("NoResult", "Failed", verdict="", run_key=run_key(cancel=True)),),
+        ),
+        ("Cancelled", "", "Cancelled", "False", None, "True"),
+        id="cancelled under a working agent",
+    ),
+    pytest.param(
         make_facts(created=make_job().key.name),
         ("Failed", "", "JobLost", "False", None, "True"),
         id="job vanished",

@@ -1,8 +1,6 @@
-"""The tests family: runs a project's tests and counts them from the runner's report.
+"""The tests family: pytest, and the other toolchains' runners beside it.
 
-Tests are arbitrary code of an untrusted repository: they get an environment made
-from a list, bounded time and output, and nothing of theirs outlives them. The
-report lies outside the workspace; prose is never counted.
+The report lies outside the workspace; prose is never counted.
 """
 
 import shutil
@@ -10,22 +8,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from agenttask_agent.sanitise import plain_terminal
+from agenttask_agent.tools import checks_toolchains
+from agenttask_agent.tools.checks_run import answer, read_counts, start
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Answer, Operation, Params
-from agenttask_agent.tools.process import Finished, run_program
 from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.workspace import split
-from agenttask_api.status import TestCounts
 
-SECONDS = 600.0
-MAX_OUTPUT = 256 * 1024
-MAX_REPORT_BYTES = 16 * 1024 * 1024
-NO_TESTS = 5
+NO_TESTS = {5: "no tests were found"}
 
 
 class Pytest(Params):
@@ -51,38 +44,9 @@ def pytest(context: ToolContext, params: Pytest) -> Answer:
     with tempfile.TemporaryDirectory(dir=context.tmp, prefix="pytest-") as folder:
         report = Path(folder) / "junit.xml"
         argv = [*_runner(context.env), *_options(params, report), target]
-        finished = _run(context, argv)
+        finished = start(context, argv)
         counts = read_counts(report)
-    return _answer(finished, counts)
-
-
-def read_counts(report: Path) -> TestCounts | None:
-    """Return the counts of a JUnit XML report; None when there is no readable one."""
-    try:
-        if report.stat().st_size > MAX_REPORT_BYTES:
-            return None
-        suites = [s for s in ET.parse(report).getroot().iter("testsuite")]
-        total, failed, errors, skipped = (
-            sum(int(suite.get(name, 0)) for suite in suites)
-            for name in ("tests", "failures", "errors", "skipped")
-        )
-    except (OSError, ET.ParseError, ValueError):
-        return None
-    bad = failed + errors
-    return TestCounts(passed=max(0, total - bad - skipped), failed=bad, skipped=skipped)
-
-
-def _run(context: ToolContext, argv: list[str]) -> Finished:
-    try:
-        return run_program(
-            argv,
-            cwd=context.workspace.root / context.start,
-            env=context.env,
-            timeout=context.timeout(SECONDS),
-            limit=MAX_OUTPUT,
-        )
-    except OSError as error:
-        raise ToolError(f"{argv[0]!r} cannot be started: {error.strerror}") from error
+    return answer(finished, counts, problem=NO_TESTS.get(finished.exit_code or 0, ""))
 
 
 def _target(context: ToolContext, path: str) -> str:
@@ -91,9 +55,9 @@ def _target(context: ToolContext, path: str) -> str:
     parts = split(file)
     if file.startswith("-") or any(ord(c) < 32 for c in path):
         raise ToolError(f"{path!r} is not a path of tests")
-    start = split(context.start)
-    inside = parts[: len(start)] == start
-    relative = parts[len(start) :] if inside else [".."] * len(start) + parts
+    base = split(context.start)
+    inside = parts[: len(base)] == base
+    relative = parts[len(base) :] if inside else [".."] * len(base) + parts
     if parts and not _exists(context, "/".join(parts)):
         raise ToolError(f"{file!r} does not exist")
     return "./" + "/".join(relative) + separator + test
@@ -117,36 +81,7 @@ def _options(params: Pytest, report: Path) -> list[str]:
     return options
 
 
-def _answer(finished: Finished, counts: TestCounts | None) -> Answer:
-    metadata: dict[str, object] = {"seconds": round(finished.seconds, 2)}
-    metadata |= {"tests": counts.to_api()} if counts else {}
-    return Answer(
-        output=_headline(counts) + plain_terminal(finished.output),
-        metadata=metadata,
-        exit_code=finished.exit_code,
-        error=_problem(finished, counts),
-        truncated=finished.truncated,
-        keep_tail=True,
-    )
-
-
-def _headline(counts: TestCounts | None) -> str:
-    if counts is None:
-        return ""
-    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped\n"
-
-
-def _problem(finished: Finished, counts: TestCounts | None) -> str | None:
-    if finished.exit_code is None:
-        return f"ended after {finished.seconds:.0f} seconds: the tests took too long"
-    if finished.exit_code == 0:
-        return None
-    if finished.exit_code == NO_TESTS:
-        return "no tests were found"
-    failed = counts.failed if counts else 0
-    return f"{failed} tests failed" if failed else "the tests could not be run"
-
-
 OPERATIONS: tuple[Operation[Any], ...] = (
     Operation("tests", "pytest", Pytest, pytest, "Run Python tests and report what failed."),
+    *checks_toolchains.OPERATIONS,
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from agenttask_agent.tools import editing, fields, textfile
+from agenttask_agent.tools import editing, fields, file_patches, file_transfers, textfile
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.refusal import ToolError
@@ -295,4 +295,6 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         "Tell type, size, mode, time and number of lines.",
         read_only=True,
     ),
+    *file_transfers.OPERATIONS,
+    *file_patches.OPERATIONS,
 )

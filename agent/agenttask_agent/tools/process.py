@@ -14,16 +14,21 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
+
+from agenttask_agent.tools.memory import Memory
 
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_OPEN_FILES = 4096
 CHUNK = 65536
+LOOK = 0.05
+"""Seconds between looks at the memory."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Finished:
     errors: bytes = b""
     truncated: bool = False
     seconds: float = 0.0
+    hungry: bool = False
+    """Whether it was killed before it could use up the container's memory."""
 
 
 @dataclass
@@ -45,8 +52,12 @@ class Capture:
     head: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
     dropped: int = 0
+    sink: Callable[[bytes], None] | None = None
+    """Gets everything, also what is not kept."""
 
     def add(self, chunk: bytes) -> None:
+        if self.sink:
+            self.sink(chunk)
         room = self.limit // 2 - len(self.head)
         self.head += chunk[: max(0, room)]
         self.tail += chunk[max(0, room) :]
@@ -70,8 +81,11 @@ def run_program(
     timeout: float,
     limit: int = 1024 * 1024,
     stdin: int = subprocess.DEVNULL,
+    sink: Callable[[bytes], None] | None = None,
+    memory: Memory | None = None,
 ) -> Finished:
     """Run a program, stdout and stderr together; a missing program raises OSError."""
+    bounds = partial(limit_resources, memory.per_process if memory else None)
     process = subprocess.Popen(
         list(argv),
         cwd=cwd,
@@ -80,18 +94,18 @@ def run_program(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=limit_resources,
+        preexec_fn=bounds,
     )
-    return wait_for(process, timeout, limit)
+    return wait_for(process, timeout, limit, sink, memory)
 
 
-def limit_resources() -> None:
+def limit_resources(memory: int | None = None) -> None:
     """Bound a child's resources. Not its processes: that limit counts per user and node."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for kind, value in (
-        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-    ):
+    bounds = {resource.RLIMIT_FSIZE: MAX_FILE_BYTES, resource.RLIMIT_NOFILE: MAX_OPEN_FILES}
+    if memory is not None:
+        bounds[resource.RLIMIT_DATA] = memory
+    for kind, value in bounds.items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
@@ -101,6 +115,8 @@ def wait_for(
     process: "subprocess.Popen[bytes]",
     timeout: float,
     limit: int,
+    sink: Callable[[bytes], None] | None = None,
+    memory: Memory | None = None,
 ) -> Finished:
     """Collect a started program's output until it ends or its time is over.
 
@@ -108,10 +124,10 @@ def wait_for(
     the program is alive afterwards.
     """
     started = time.monotonic()
-    captures = {stream: Capture(limit) for stream in _streams(process)}
+    captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
     others = _children() - {process.pid} if _is_subreaper() else None
     try:
-        in_time = _collect(process, captures, started + timeout)
+        in_time = _collect(process, captures, started + timeout, memory)
     finally:
         _end(process, others)
     content = [capture.content() for capture in captures.values()]
@@ -121,6 +137,7 @@ def wait_for(
         errors=content[1] if len(content) > 1 else b"",
         truncated=any(capture.dropped for capture in captures.values()),
         seconds=time.monotonic() - started,
+        hungry=memory is not None and memory.exceeded,
     )
 
 
@@ -134,7 +151,10 @@ def _streams(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
 
 
 def _collect(
-    process: "subprocess.Popen[bytes]", captures: dict[IO[bytes], Capture], deadline: float
+    process: "subprocess.Popen[bytes]",
+    captures: dict[IO[bytes], Capture],
+    deadline: float,
+    memory: Memory | None,
 ) -> bool:
     """Read until the program has ended, not until its last child closes the pipe."""
     ended = os.pidfd_open(process.pid)
@@ -144,7 +164,7 @@ def _collect(
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
             selector.register(ended, selectors.EVENT_READ)
-            return _read_until(selector, ended, captures, deadline)
+            return _read_until(selector, ended, captures, deadline, memory)
     finally:
         os.close(ended)
 
@@ -154,9 +174,12 @@ def _read_until(
     ended: int,
     captures: dict[IO[bytes], Capture],
     deadline: float,
+    memory: Memory | None,
 ) -> bool:
     while (left := deadline - time.monotonic()) > 0:
-        ready = [key.fileobj for key, _ in selector.select(left)]
+        ready = [key.fileobj for key, _ in selector.select(min(left, LOOK) if memory else left)]
+        if memory and memory.is_short():
+            return False
         for stream, capture in captures.items():
             if stream in ready and not _drain(stream, capture):
                 selector.unregister(stream)

@@ -50,7 +50,7 @@ class Toolbox:
         """Execute one operation by wire or dotted name; never raises for what it is given."""
         started = self.clock()
         operation = self._find(name)
-        key = operation.key if operation else neutralise(name)[:MAX_NAME]
+        key = operation.key if operation else neutralise(self.redactor.text(name))[:MAX_NAME]
         result = ToolResult(False, key, error="interrupted")
         try:
             result = self._attempt(operation, key, arguments)

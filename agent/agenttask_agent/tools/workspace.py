@@ -156,6 +156,10 @@ class Workspace:
             os.close(folder)
         shutil.rmtree(place.name, dir_fd=place.folder)
 
+    def check_writable(self, place: Place) -> None:
+        """Raise Denied for what is never written: links of either kind, special files."""
+        self._mode_for_writing(place)
+
     def _mode_for_writing(self, place: Place) -> int:
         state = self.state(place)
         if state is None:
