@@ -30,7 +30,7 @@ PRODUCT = (Image("operator", "Dockerfile.operator"), Image("agent", "Dockerfile.
 GIT_SERVER = Image(
     "git-server", "hack/testbed/git-server/Dockerfile", context="hack/testbed/git-server"
 )
-REDIS = Image("redis", "hack/testbed/redis/Dockerfile", context="hack/testbed/redis")
+REDIS = Image("redis", "hack/testbed/redis-server/Dockerfile", context="hack/testbed/redis-server")
 NATS = Image("nats", "hack/testbed/nats/Dockerfile")
 
 
