@@ -44,6 +44,9 @@ def main(line: list[str]) -> int:
     given = _parser().parse_args(line)
     try:
         with Progress() as progress:
+            if given.order == "clean":
+                clean()
+                return 0
             builder = choose_builder(progress)
             if given.order == "archive":
                 archive(builder, given.image, given.file)
@@ -75,7 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     order.add_argument("image")
     order.add_argument("file", type=Path)
+    orders.add_parser("clean", help="unmount what our buildah store keeps mounted")
     return parser
+
+
+def clean() -> None:
+    """Unmount our buildah store: builds that were cut off, and the store's own folder."""
+    store = str(CACHE / "containers")
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(f"{store}/")), reverse=True):
+        subprocess.run(["umount", mount], check=False)
 
 
 def choose_builder(progress: Progress) -> Builder:

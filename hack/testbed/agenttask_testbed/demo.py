@@ -232,6 +232,7 @@ def demo() -> int:
 def down() -> int:
     """Delete the demo's cluster and everything in it."""
     run(images.KIND, "delete", "cluster", "--name", CLUSTER, show=True)
+    run(images.IMAGES, "clean")
     KUBECONFIG.unlink(missing_ok=True)
     return 0
 
