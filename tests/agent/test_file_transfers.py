@@ -228,6 +228,8 @@ def test_what_git_writes_is_understood(tmp_path_factory, old, new, old_end, new_
 @example("please change b to B")
 def test_any_text_is_a_patch_or_an_error(text: str):
     try:
-        patch.parse(text)
-    except ToolError:
-        return
+        found = patch.parse(text)
+    except ToolError as error:
+        assert str(error)
+    else:
+        assert found

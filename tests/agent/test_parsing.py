@@ -199,8 +199,8 @@ def test_no_answer_raises(body: Any, content: str):
 
 
 def test_deep_nesting_does_not_raise():
-    parse_reply(answer("<tool_call>" + "[" * 100_000 + "</tool_call>"), NAMES)
-    parse_object("{" * 100_000)
+    assert not parse_reply(answer("<tool_call>" + "[" * 100_000 + "</tool_call>"), NAMES).calls
+    assert parse_object("{" * 100_000) is None
 
 
 @pytest.mark.parametrize(

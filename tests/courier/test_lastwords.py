@@ -29,3 +29,4 @@ def test_final_words_are_not_taken_back(tmp_path: Path):
 
 def test_unwritable_log_is_no_failure(tmp_path: Path):
     LastWords(tmp_path / "no" / "log", Digest(run_key="k", reason=Reason.PREPARING)).say()
+    assert not (tmp_path / "no").exists()

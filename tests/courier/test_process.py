@@ -103,3 +103,4 @@ async def test_new_clone_forgets_the_old_run(
     async with running_pod(places, make_document(), vllm.url) as pod:
         await pod.agent.attach()
         await eventually(lambda: pod.digest().reason == "Running")
+        assert not pod.digest().final
