@@ -7,7 +7,6 @@ was ended has left running is ended by its caller, through the engine, by name.
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
 import time
@@ -15,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from agenttask_agent.tools.process import Capture, Finished, limit_resources
+from agenttask_agent.tools.process import Capture, Finished, limit_resources, read_output
 
 MAX_OUTPUT = 1024 * 1024
 GRACE_SECONDS = 10.0
-CHUNK = 65536
 
 
 def run_client(
@@ -62,47 +60,8 @@ def run_client(
 
 
 def _follow(process: "subprocess.Popen[bytes]", output: Capture, deadline: float) -> bool:
-    """Read until the client has ended, not until its last child closes the pipe."""
     assert process.stdout
-    os.set_blocking(process.stdout.fileno(), False)
-    ended = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            return _read_until(selector, ended, process.stdout, output, deadline)
-    finally:
-        os.close(ended)
-
-
-def _read_until(
-    selector: selectors.BaseSelector,
-    ended: int,
-    stream: IO[bytes],
-    output: Capture,
-    deadline: float,
-) -> bool:
-    while (left := deadline - time.monotonic()) > 0:
-        ready = [key.fileobj for key, _ in selector.select(left)]
-        if stream in ready and not _drain(stream, output):
-            selector.unregister(stream)
-        if ended in ready:
-            _drain(stream, output)
-            return True
-    return False
-
-
-def _drain(stream: IO[bytes], output: Capture) -> bool:
-    """Read what is there; False at the end of the stream."""
-    for _ in range(64):
-        try:
-            chunk = os.read(stream.fileno(), CHUNK)
-        except BlockingIOError:
-            return True
-        if not chunk:
-            return False
-        output.add(chunk)
-    return True
+    return read_output(process, {process.stdout: output}, deadline)
 
 
 def _end(process: "subprocess.Popen[bytes]", output: Capture, tidy: bool) -> None:

@@ -127,7 +127,7 @@ def wait_for(
     captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
     others = _children() - {process.pid} if _is_subreaper() else None
     try:
-        in_time = _collect(process, captures, started + timeout, memory)
+        in_time = read_output(process, captures, started + timeout, memory)
     finally:
         _end(process, others)
     content = [capture.content() for capture in captures.values()]
@@ -150,13 +150,17 @@ def _streams(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
     return [stream for stream in (process.stdout, process.stderr) if stream]
 
 
-def _collect(
+def read_output(
     process: "subprocess.Popen[bytes]",
     captures: dict[IO[bytes], Capture],
     deadline: float,
-    memory: Memory | None,
+    memory: Memory | None = None,
 ) -> bool:
-    """Read until the program has ended, not until its last child closes the pipe."""
+    """Read until the program has ended, not until its last child closes the pipe.
+
+    Returns whether it ended before the deadline, in seconds of the monotonic clock, and
+    before memory ran short.
+    """
     ended = os.pidfd_open(process.pid)
     try:
         with selectors.DefaultSelector() as selector:
