@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import errno
 import signal
+import sys
+import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from agenttask_cli import order, outputs
 from agenttask_cli.checkout import KEY_VARIABLE, Checkout, look_at
 from agenttask_cli.errors import BadInput
 from agenttask_cli.localpod import LocalPod, local_pod
+from agenttask_cli.logfile import logging_to
 from agenttask_cli.outputs import Left
 from agenttask_cli.processes import adopt_orphans, end_descendants
 from agenttask_cli.session import Session, clone_failure, work
@@ -90,9 +93,9 @@ def plan_run(asked: Asked) -> Plan:
 
 def run_task(plan: Plan, story: Story, folder: Path) -> Finished:
     """Run the plan and return how it ended; raises OSError when nothing can be written."""
-    with local_pod(plan.asked.keep) as pod, pod.courier_log.open("a", encoding="utf-8") as log:
+    with local_pod(plan.asked.keep) as pod:
         session = _session(plan, pod, story)
-        with contextlib.redirect_stdout(log):
+        with logging_to(pod.courier_log):
             _see_through(plan, session)
         assert session.account is not None
         left = outputs.leave(
@@ -131,6 +134,9 @@ def _see_through(plan: Plan, session: Session) -> None:
         session.cancelled = True
     except OSError as error:
         session.give_up(_disk_outcome(error))
+    except Exception as error:
+        traceback.print_exception(error, file=sys.stdout)
+        session.give_up(failed(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
     finally:
         end_descendants()
     if session.account is None:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,6 +37,9 @@ GRACE_SECONDS = 30
 """In place of the pod's: a person waits. The agent takes at most 10 of them."""
 MODEL_TRIES = 4
 """Fewer than in a pod, for the same reason."""
+MODEL_PAUSE_SECONDS = 0.5
+_ROOM_BYTES = 64 * 1024
+"""Programs on a full disk fail in their own ways and cannot always write down why."""
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV")
 
 
@@ -67,9 +71,11 @@ class Session:
         self.account = account
 
     def ended(self, outcome: Outcome) -> Outcome:
-        """Say Cancelled where it was the user who stopped the run."""
+        """Say Cancelled where the user stopped the run, WorkspaceFull where the disk did."""
         if self.cancelled and outcome.phase is not Phase.SUCCEEDED:
             return cancelled_outcome()
+        if outcome.phase is Phase.FAILED and not has_room(self.pod.root):
+            return failed(Reason.WORKSPACE_FULL, f"no space left in {self.pod.root.parent}")
         return outcome
 
     def give_up(self, outcome: Outcome, facts: CloneFacts | None = None) -> None:
@@ -83,6 +89,17 @@ class Session:
             None,
             Usage(),
         )
+
+
+def has_room(folder: Path) -> bool:
+    """Try whether a little can still be written there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x" * _ROOM_BYTES)
+            probe.flush()
+    except OSError:
+        return False
+    return True
 
 
 def cancelled_outcome() -> Outcome:
@@ -102,9 +119,10 @@ def clone_failure(text: str) -> Outcome:
 async def work(session: Session, facts: CloneFacts) -> None:
     """Run agent, courier and verifier to the end; `session.account` tells how it went."""
     courier = _courier(session, facts)
-    doors = asyncio.create_task(_doors_until_stopped(session, courier))
+    checking = asyncio.create_task(_verifier(session))
+    serving = asyncio.create_task(courier.run())
     agent = await _start_agent(session)
-    stop = _Stop(session, courier, agent, doors)
+    stop = _Stop(session, courier, agent, checking, serving)
     with _signals(stop.ask):
         await _until_over(courier, agent, stop)
     if session.account is None:
@@ -129,19 +147,11 @@ def _courier(session: Session, facts: CloneFacts) -> Courier:
     return Courier(session.places, session.settings, document, facts, around)
 
 
-async def _doors_until_stopped(session: Session, courier: Courier) -> None:
-    async with _verifier(session):
-        await courier.run()
-
-
-@contextlib.asynccontextmanager
-async def _verifier(session: Session) -> AsyncIterator[None]:
-    if not session.document.verify:
-        yield
-        return
+async def _verifier(session: Session) -> None:
+    """Answer the courier's request to verify; cancelled, it kills the step under way."""
     places = session.pod.verifier
     async with listen(verifier_app(places), places.verifier_socket):
-        yield
+        await asyncio.Event().wait()
 
 
 async def _start_agent(session: Session) -> asyncio.subprocess.Process:
@@ -154,7 +164,7 @@ async def _start_agent(session: Session) -> asyncio.subprocess.Process:
             *("-m", "agenttask_agent", "run"),
             *("--task", str(paths.task_file), "--door", str(paths.door_socket)),
             *("--repo", str(paths.repo), "--home", str(paths.home), "--tmp", str(paths.tmp)),
-            *("--model-tries", str(MODEL_TRIES)),
+            *("--model-tries", str(MODEL_TRIES), "--model-pause", str(MODEL_PAUSE_SECONDS)),
             cwd=paths.tmp,
             env=agent_environment(os.environ, session),
             stdin=asyncio.subprocess.DEVNULL,
@@ -182,7 +192,8 @@ class _Stop:
     session: Session
     courier: Courier
     agent: asyncio.subprocess.Process
-    doors: "asyncio.Task[None]"
+    checking: "asyncio.Task[None]"
+    serving: "asyncio.Task[None]"
     at_once: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ask(self) -> None:
@@ -193,6 +204,7 @@ class _Stop:
         self.session.cancelled = True
         self.session.story.enter("Cancelling: what there is will be kept (Ctrl-C again to kill)")
         self.courier.terminate()
+        self.checking.cancel()
         with contextlib.suppress(ProcessLookupError):
             self.agent.terminate()
 
@@ -215,9 +227,8 @@ async def _until_over(courier: Courier, agent: asyncio.subprocess.Process, stop:
     watching = asyncio.create_task(_agent_then_outcome(courier, agent))
     killed = asyncio.create_task(stop.at_once.wait())
     try:
-        await asyncio.wait({watching, killed, stop.doors}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.doors.done() and not stop.session.killed:
-            await asyncio.wait({watching, killed}, return_when=asyncio.FIRST_COMPLETED)
+        over = {watching, killed, stop.serving}
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
     finally:
         killed.cancel()
         watching.cancel()
@@ -236,10 +247,12 @@ async def _end(courier: Courier, agent: asyncio.subprocess.Process, stop: _Stop)
         os.killpg(agent.pid, signal.SIGKILL)
     await agent.wait()
     courier.terminate()
+    stop.checking.cancel()
     if stop.session.killed:
-        stop.doors.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await stop.doors
+        stop.serving.cancel()
+    for task in (stop.serving, stop.checking):
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _never_attached(session: Session, code: int | None) -> Outcome:

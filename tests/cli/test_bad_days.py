@@ -92,7 +92,9 @@ def test_ctrl_c_while_fetching(desk: Desk):
     while "Fetching" not in process.stderr.readline():
         pass
     family = eventually(
-        lambda: {p: c for p, c in descendants(process.pid).items() if c.startswith("sleep")} or None,
+        lambda: (
+            {p: c for p, c in descendants(process.pid).items() if c.startswith("sleep")} or None
+        ),
         "git to wait for ssh",
     )
     interrupt(process)
@@ -152,7 +154,7 @@ def test_a_second_ctrl_c_ends_everything_at_once(desk: Desk):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_a_full_disk_is_said_to_be_one(desk: Desk):
-    argv = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(desk.tmp)]
+    argv = ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(desk.tmp)]
     subprocess.run(argv, check=True)
     try:
         ended = desk.run(desk.task(verify=[PYTEST]), "--json")
