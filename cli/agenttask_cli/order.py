@@ -80,12 +80,12 @@ def _only_on_a_cluster(spec: AgentTaskSpec) -> Iterator[str]:
 def notes(spec: AgentTaskSpec, class_: AgentClassSpec) -> Iterator[str]:
     """Say what of the task means something else, or nothing, on this machine."""
     if spec.repo.credentials_ref:
-        yield "spec.repo.credentialsRef is a cluster's Secret: your own git access is used"
+        yield "repo.credentialsRef is a cluster's: your own git access is used"
     if spec.repo.ca_ref:
-        yield "spec.repo.caRef is a cluster's ConfigMap: the authorities your git trusts are used"
+        yield "repo.caRef is a cluster's: the authorities that your git trusts are used"
     if any(toolchain.image for toolchain in class_.toolchains):
         yield "toolchain images are not used: the programs of this machine are"
     if spec.limits.resources or class_.limits.default.resources:
         yield "limits.resources is not enforced on this machine"
     if spec.suspend:
-        yield "spec.suspend is not looked at: the task is run now"
+        yield "suspend is not looked at: the task is run now"

@@ -87,7 +87,7 @@ def plan_run(asked: Asked) -> Plan:
     document = order.build_order(asked.file, task, class_)
     _check_secrets(asked, document)
     checkout = look_at(asked.workspace, asked.environ) if asked.workspace else None
-    notes = (*order.notes(task.spec, class_), *_notes_on(checkout, document))
+    notes = (*order.notes(task.spec, class_), *_notes_on(checkout))
     return Plan(asked, task, document, class_.model.endpoint, key, checkout, notes)
 
 
@@ -260,13 +260,10 @@ def _check_secrets(asked: Asked, document: TaskDocument) -> None:
         )
 
 
-def _notes_on(checkout: Checkout | None, document: TaskDocument) -> Iterator[str]:
+def _notes_on(checkout: Checkout | None) -> Iterator[str]:
     if not checkout:
         return
-    where = f"branch {checkout.branch}" if checkout.branch else "a detached HEAD"
-    yield (
-        f"{checkout.folder}: works on its commit {checkout.head[:12]} ({where}) in place of"
-        f" spec.repo.revision {document.repo.revision!r}"
-    )
+    where = checkout.branch or "a detached HEAD"
+    yield f"starts from {checkout.head[:12]} ({where}) of the workspace, not from repo.revision"
     if checkout.dirty:
-        yield f"{checkout.dirty} uncommitted files there are not part of the run; commit them first"
+        yield f"{checkout.dirty} uncommitted files there are not part of the run"

@@ -22,7 +22,8 @@ def headline(finished: Finished) -> str:
     """Return phase, verdict and reason."""
     outcome = finished.account.outcome
     verdict = f" ({outcome.verdict})" if outcome.verdict else ""
-    return f"{outcome.phase}{verdict}: {outcome.reason}"
+    reason = f": {outcome.reason}" if outcome.reason != str(outcome.phase) else ""
+    return f"{outcome.phase}{verdict}{reason}"
 
 
 def facts(finished: Finished) -> Iterator[tuple[str, str]]:
@@ -45,7 +46,8 @@ def facts(finished: Finished) -> Iterator[tuple[str, str]]:
         yield "branch", f"{left.branch} at {changes.commit[:12]} in {_where(finished)}"
     if finished.plan.asked.push and account.evidence.pushed:
         yield "pushed", f"{account.document.branch()} to {account.document.repo.url}"
-    yield "tokens", f"{account.usage.total_tokens} in {account.usage.model_calls} calls"
+    calls = account.usage.model_calls
+    yield "tokens", f"{account.usage.total_tokens} in {calls} call{'' if calls == 1 else 's'}"
     yield "files", str(left.folder)
     if finished.kept:
         yield "kept", str(finished.kept)
