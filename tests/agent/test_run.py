@@ -15,6 +15,8 @@ from agenttask_api.result import AgentReport
 
 WRITE = call("files_write_file", path="new.txt", content="new\n")
 LIST = call("files_list_files", path=".")
+PROBES = 2
+"""Calls of the start-up probe; the list of models is no model call."""
 FAILED = Receipt(phase="Failed", reason="IterationLimit")
 
 
@@ -64,7 +66,7 @@ def test_the_report_tells_the_whole_story(make_pod: MakePod, hello_world: Script
     assert len(report.audit_trail) == len(names)
     kinds = {thought.type for thought in report.reasoning_log}
     assert kinds == {"analysis", "decision", "action", "observation", "conclusion"}
-    assert report.usage.model_calls == 8
+    assert report.usage.model_calls == PROBES + 8
     assert report.usage.total_tokens == report.usage.input_tokens + report.usage.output_tokens > 0
     assert report.summary.startswith("Added hello_world()")
 
@@ -98,7 +100,7 @@ def test_a_failed_receipt_is_exit_code_1(make_pod: MakePod, hello_world: Script)
 def test_the_iteration_limit(make_pod: MakePod, limit: int, reason: str):
     pod = make_pod(script_of(*looking(3), *FINISH), constraints={"maxIterations": limit})
     report = reported(pod)
-    assert (report.stop_reason, report.usage.model_calls) == (reason, limit)
+    assert (report.stop_reason, report.usage.model_calls) == (reason, PROBES + limit)
 
 
 @pytest.mark.parametrize(
