@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agenttask_api.reasons import Reason
-from agenttask_api.result import MAX_REPORT_BYTES, AgentReport, Operation, Thought
+from agenttask_api.result import MAX_REPORT_BYTES, AgentReport, ModelUse, Operation, Thought
 from agenttask_api.status import Usage
 
 KEEP_BYTES = MAX_REPORT_BYTES - 64 * 1024
@@ -38,6 +38,14 @@ class ModelFailed(Stop):
         super().__init__(Reason.MODEL_ERROR, message)
 
 
+class ModelRefused(ModelFailed):
+    """The server refused the request itself with `status`; asking again cannot help."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Records:
     """What the run wrote down while it went on."""
@@ -46,6 +54,7 @@ class Records:
     thoughts: Sequence[Thought] = ()
     audit: Sequence[dict[str, object]] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
 
 
 def build_report(outcome: Outcome, records: Records, commit: str | None) -> AgentReport:
@@ -54,7 +63,7 @@ def build_report(outcome: Outcome, records: Records, commit: str | None) -> Agen
         report = _report(outcome, records, commit, keep)
         if len(report.model_dump_json(by_alias=True).encode()) <= KEEP_BYTES:
             return report
-    return _report(outcome, Records(usage=records.usage), commit, None)
+    return _report(outcome, Records(usage=records.usage, model=records.model), commit, None)
 
 
 def _report(
@@ -71,4 +80,5 @@ def _report(
         reasoning_log=tuple(records.thoughts[start:]),
         audit_trail=tuple(records.audit[start:]),
         usage=records.usage,
+        model=records.model,
     )

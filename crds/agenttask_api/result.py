@@ -36,6 +36,28 @@ class Thought(OpenAPIModel):
     confidence: float | None = None
 
 
+class Capabilities(OpenAPIModel):
+    """What the start-up probe found out about a model at its endpoint."""
+
+    model: str
+    context_window: int | None = None
+    """Tokens of prompt and reply together; None when the server does not say."""
+    structured_output: bool = False
+    """A `response_format` with a JSON schema is obeyed."""
+    required_calls: bool = False
+    """`tool_choice: required` gives a strict tool call."""
+    thinking: bool = False
+    """The model writes a reasoning even when asked not to."""
+
+
+class ModelUse(OpenAPIModel):
+    """How the model was driven, and what that was decided from."""
+
+    profile: str
+    """Small or Large."""
+    capabilities: Capabilities
+
+
 class AgentReport(OpenAPIModel):
     """What the agent says of its run: believed for display, never for success."""
 
@@ -48,6 +70,8 @@ class AgentReport(OpenAPIModel):
     reasoning_log: tuple[Thought, ...] = ()
     audit_trail: tuple[dict[str, object], ...] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
+    """None when the run ended before its model was asked."""
 
 
 class StepResult(OpenAPIModel):
@@ -115,4 +139,5 @@ class AgentResult(OpenAPIModel):
     audit_trail: tuple[dict[str, object], ...] = ()
     reasoning_log: tuple[Thought, ...] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
     truncated: bool = False

@@ -21,7 +21,7 @@ from agenttask_agent.models.retry import (
     is_retryable,
     retry_after,
 )
-from agenttask_agent.outcome import ModelFailed, Stop
+from agenttask_agent.outcome import ModelFailed, ModelRefused, Stop
 from agenttask_api.reasons import Reason
 
 CHAT = "/v1/chat/completions"
@@ -63,8 +63,15 @@ class OpenAIModel:
     ) -> Reply:
         """Return the next reply; raises Stop, or ModelFailed after the last retry."""
         body = self._send(lambda: self._request(conversation, tools, required))
-        self.answered = True
         return parse_reply(body, [_name(tool) for tool in tools])
+
+    def ask(self, request: Message) -> Message:
+        """Return the body of one chat completion, with this model's name and retries.
+
+        For questions that are no turn of a conversation. Raises as `reply` does; a 4xx
+        that asking again cannot change is ModelRefused with its status.
+        """
+        return self._send(lambda: {"model": self.sampling.name, **request})
 
     def context_window(self) -> int | None:
         """Return the server's max_model_len, None when it does not say; never raises."""
@@ -92,6 +99,7 @@ class OpenAIModel:
         while len(attempts) < self.retry.tries:
             answer = self._try(request())
             if isinstance(answer, dict):
+                self.answered = True
                 return answer
             attempt, asked = answer
             attempts.append(attempt)
@@ -143,7 +151,7 @@ class OpenAIModel:
         if error.is_called("gate_closed"):
             late = self.seconds_left() <= 0 or refusals.is_deadline(error)
             return Stop(Reason.DEADLINE_EXCEEDED if late else Reason.CANCELLED, str(error))
-        return ModelFailed(str(error))
+        return ModelRefused(error.status, str(error))
 
 
 def _object(response: httpx.Response) -> Message:
