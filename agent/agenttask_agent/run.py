@@ -32,10 +32,10 @@ from agenttask_agent.setup import run_setup
 from agenttask_agent.signals import Terminated, ignore_termination
 from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.process import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
+from agenttask_agent.tools.system import become_subreaper
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript

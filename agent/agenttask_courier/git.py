@@ -186,7 +186,7 @@ def _as_file(stdin: bytes | IO[bytes] | None, tmp: Path) -> IO[bytes] | int:
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only zombies left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

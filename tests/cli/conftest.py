@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.courier.conftest import git
 
-from agenttask_cli.processes import parents
+from agenttask_agent.tools.system import living
 
 ROOT = Path(__file__).parents[2]
 REPO = ROOT / "hack" / "testbed" / "repo"
@@ -131,7 +131,7 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> str:
 
 def descendants(pid: int) -> dict[int, str]:
     """Return the living descendants of a process with their command lines."""
-    tree = parents()
+    tree = living()
     found: dict[int, str] = {}
     waiting = [pid]
     while waiting:
@@ -156,7 +156,7 @@ def eventually(check: Callable[[], Any], what: str) -> Any:
 
 def are_gone(pids: list[int]) -> bool:
     """Say whether none of the processes is alive."""
-    alive = parents()
+    alive = living()
     return not [pid for pid in pids if pid in alive]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from agenttask_agent.tools.process import Capture, Finished, limit_resources, read_output
+from agenttask_agent.tools.system import parents
 
 MAX_OUTPUT = 1024 * 1024
 GRACE_SECONDS = 10.0
@@ -89,9 +90,6 @@ def _kill_below(pid: int) -> None:
 
 def _children_by_parent() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, ValueError):
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                found.setdefault(int(fields[1]), []).append(int(entry.name))
+    for pid, parent in parents().items():
+        found.setdefault(parent, []).append(pid)
     return found

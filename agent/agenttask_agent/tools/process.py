@@ -7,7 +7,6 @@ sessions of their own are ended too.
 """
 
 import contextlib
-import ctypes
 import os
 import resource
 import selectors
@@ -21,9 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from agenttask_agent.tools.memory import Memory
+from agenttask_agent.tools.system import HERE, System, ending, is_subreaper, parents
 
-PR_SET_CHILD_SUBREAPER = 36
-PR_GET_CHILD_SUBREAPER = 37
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_OPEN_FILES = 4096
 CHUNK = 65536
@@ -76,7 +74,7 @@ class Capture:
 def run_program(
     argv: Sequence[str],
     *,
-    cwd: str | Path,
+    cwd: str | Path | int,
     env: Mapping[str, str],
     timeout: float,
     limit: int = 1024 * 1024,
@@ -84,11 +82,15 @@ def run_program(
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
 ) -> Finished:
-    """Run a program, stdout and stderr together; a missing program raises OSError."""
-    bounds = partial(limit_resources, memory.per_process if memory else None)
+    """Run a program, stdout and stderr together; a missing program raises OSError.
+
+    `cwd` may be the descriptor of an open folder.
+    """
+    folder = cwd if isinstance(cwd, int) else None
+    bounds = partial(_prepare, memory.per_process if memory else None, folder)
     process = subprocess.Popen(
         list(argv),
-        cwd=cwd,
+        cwd=None if isinstance(cwd, int) else cwd,
         env=dict(env),
         stdin=stdin,
         stdout=subprocess.PIPE,
@@ -97,6 +99,13 @@ def run_program(
         preexec_fn=bounds,
     )
     return wait_for(process, timeout, limit, sink, memory)
+
+
+def _prepare(memory: int | None, folder: int | None) -> None:
+    """Run in the child, before its program."""
+    if folder is not None:
+        os.fchdir(folder)
+    limit_resources(memory)
 
 
 def limit_resources(memory: int | None = None) -> None:
@@ -117,6 +126,7 @@ def wait_for(
     limit: int,
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
+    system: System = HERE,
 ) -> Finished:
     """Collect a started program's output until it ends or its time is over.
 
@@ -125,9 +135,9 @@ def wait_for(
     """
     started = time.monotonic()
     captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
-    others = _children() - {process.pid} if _is_subreaper() else None
+    others = _children() - {process.pid} if is_subreaper(system) else None
     try:
-        in_time = read_output(process, captures, started + timeout, memory)
+        in_time = read_output(process, captures, started + timeout, memory, system)
     finally:
         _end(process, others)
     content = [capture.content() for capture in captures.values()]
@@ -141,11 +151,6 @@ def wait_for(
     )
 
 
-def become_subreaper() -> None:
-    """Have orphaned grandchildren given to this process instead of to pid 1."""
-    _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _streams(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
     return [stream for stream in (process.stdout, process.stderr) if stream]
 
@@ -155,22 +160,19 @@ def read_output(
     captures: dict[IO[bytes], Capture],
     deadline: float,
     memory: Memory | None = None,
+    system: System = HERE,
 ) -> bool:
     """Read until the program has ended, not until its last child closes the pipe.
 
     Returns whether it ended before the deadline, in seconds of the monotonic clock, and
     before memory ran short.
     """
-    ended = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            for stream in captures:
-                os.set_blocking(stream.fileno(), False)
-                selector.register(stream, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            return _read_until(selector, ended, captures, deadline, memory)
-    finally:
-        os.close(ended)
+    with ending(process, system) as ended, selectors.DefaultSelector() as selector:
+        for stream in captures:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        return _read_until(selector, ended, captures, deadline, memory)
 
 
 def _read_until(
@@ -232,28 +234,4 @@ def _end_strays(others: frozenset[int]) -> None:
 def _children() -> frozenset[int]:
     """Return our direct children, zombies included."""
     us = os.getpid()
-    return frozenset(pid for pid in _all_processes() if _parent(pid) == us)
-
-
-def _all_processes() -> list[int]:
-    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
-
-
-def _parent(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
-
-
-def _is_subreaper() -> bool:
-    if os.getpid() == 1:
-        return True
-    answer = ctypes.c_int(0)
-    _libc().prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
-    return answer.value == 1
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    return frozenset(pid for pid, parent in parents().items() if parent == us)
