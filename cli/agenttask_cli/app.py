@@ -3,11 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agenttask_cli.errors import EX_BAD_INPUT, EX_FAILED, BadInput
+from agenttask_cli.errors import EX_BAD_INPUT, EX_FAILED, EX_INTERRUPTED, BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agenttask_cli.cluster import Cluster
 
 app = typer.Typer(
     name="agenttask",
@@ -79,6 +84,95 @@ def run(
         code = _say(error, EX_BAD_INPUT)
     except OSError as error:
         code = _say(error, EX_FAILED)
+    raise typer.Exit(code)
+
+
+Context = Annotated[str, typer.Option(help="the kubeconfig's context to use")]
+Namespace = Annotated[str, typer.Option("-n", "--namespace", help="the task's namespace")]
+Name = Annotated[str, typer.Argument(help="the AgentTask")]
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Option("-f", "--file", help="the AgentTask; - is stdin")],
+    wait: Annotated[bool, typer.Option("--wait", help="follow it to its end")] = False,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Apply one task to the cluster (server-side), after checking it here."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.submit(c, file, namespace, wait), namespace, context)
+
+
+@app.command()
+def watch(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print every change of a task's state until it has ended; 0 = Succeeded."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.follow(c, name), namespace, context)
+
+
+@app.command()
+def logs(
+    name: Name,
+    container: Annotated[
+        str, typer.Option("-c", "--container", help="agent, courier, verifier or clone")
+    ] = "agent",
+    follow: Annotated[bool, typer.Option("--follow", help="go on until it ends")] = False,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Print the log of a task's newest pod."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.logs(c, name, container, follow), namespace, context)
+
+
+@app.command()
+def report(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print a task's whole story."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.report(c, name), namespace, context)
+
+
+@app.command()
+def diff(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print the change that a task has pushed, fetched with your own git."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.diff(c, name, os.environ), namespace, context)
+
+
+@app.command()
+def cancel(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Cancel a task; what it has is kept."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.cancel(c, name), namespace, context)
+
+
+@app.command()
+def doctor(context: Context = "") -> None:
+    """Say whether the cluster has all that a task needs; 1 = something is missing."""
+    from agenttask_cli import remote
+
+    _on_cluster(remote.doctor, "", context)
+
+
+def _on_cluster(work: "Callable[[Cluster], int]", namespace: str, context: str) -> None:
+    """Run a command against the cluster and exit with its code."""
+    from agenttask_cli.cluster import Cluster, ClusterError, Where
+
+    try:
+        code = work(Cluster(Where(context, namespace)))
+    except BadInput as error:
+        code = _say(error, EX_BAD_INPUT)
+    except ClusterError as error:
+        code = _say(error, EX_FAILED)
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
     raise typer.Exit(code)
 
 

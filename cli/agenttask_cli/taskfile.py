@@ -50,6 +50,12 @@ def read_task(path: Path) -> Task:
     return Task(str(metadata.get("namespace") or DEFAULT_NAMESPACE), name, spec)
 
 
+def read_manifest(path: Path) -> Object:
+    """Return the object as it is in the file, for sending it on; raises BadInput."""
+    found = _read_object(path, "AgentTask")
+    return {**found, "metadata": dict(found.get("metadata") or {})}
+
+
 def read_class(path: Path) -> AgentClassSpec:
     """Return the spec of the class in the file; raises BadInput."""
     return _validated(path, AgentClassSpec, _read_object(path, "AgentClass").get("spec"))
