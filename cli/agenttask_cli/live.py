@@ -40,7 +40,7 @@ class LiveView:
         self._console = Console(file=stream, highlight=False)
         self._plan, self._story = plan, story
         self._live = Live(
-            get_renderable=self._now,
+            get_renderable=self.now,
             console=self._console,
             refresh_per_second=REFRESH_PER_SECOND,
             transient=True,
@@ -85,7 +85,7 @@ class LiveView:
             table.add_row(name, escape(clean(text)))
         self._console.print(Padding(table, (0, 0, 0, 2)))
 
-    def _now(self) -> RenderableType:
+    def now(self) -> RenderableType:
         """Return what is going on: the stage, the time, and what is used of the budgets."""
         story, bounds = self._story, self._plan.document.constraints
         limit = self._plan.document.clocks.run_seconds

@@ -11,7 +11,8 @@ import signal
 import time
 from collections.abc import Mapping
 
-from agenttask_agent.tools.system import HERE, System, living
+from agenttask_agent.tools.processtree import processes
+from agenttask_agent.tools.system import HERE, System
 
 _ROUNDS = 20
 """Each killed parent may leave more children; a program that forks faster is not foreseen."""
@@ -31,6 +32,11 @@ def end_descendants(system: System = HERE) -> int:
         _reap()
         time.sleep(0.01)
     return found
+
+
+def living(system: System = HERE) -> dict[int, int]:
+    """Return the parent of every process that is alive."""
+    return {pid: p.parent for pid, p in processes(system).items() if not p.dead}
 
 
 def _below(root: int, parents_: Mapping[int, int]) -> set[int]:

@@ -14,7 +14,7 @@ from types import FrameType
 
 import httpx
 
-from agenttask_agent.tools.system import become_subreaper
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_api.agentclass import AgentClassSpec
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.reasons import Reason

@@ -10,7 +10,7 @@ from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools import checks_run
 from agenttask_agent.tools.process import run_program
-from agenttask_agent.tools.system import become_subreaper
+from agenttask_agent.tools.processtree import become_subreaper
 
 MIXED = """import pytest
 

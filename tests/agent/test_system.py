@@ -8,16 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agenttask_agent.tools.process import Finished, wait_for
-from agenttask_agent.tools.system import (
-    HERE,
-    System,
-    become_subreaper,
-    is_subreaper,
-    living,
-    parents,
-    path_of,
-)
+from agenttask_agent.tools.process import Finished, run_program
+from agenttask_agent.tools.processtree import become_subreaper, is_subreaper, processes
+from agenttask_agent.tools.system import HERE, System, path_of
 
 BARE = System(pidfd=False, subreaper=False, proc=False)
 """A POSIX system, such as macOS."""
@@ -25,13 +18,9 @@ EACH = pytest.mark.parametrize("system", [HERE, BARE], ids=["here", "bare"])
 
 
 def run(system: System, script: str, timeout: float = 20.0) -> Finished:
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
+    return run_program(
+        [sys.executable, "-c", script], cwd="/", env=os.environ, timeout=timeout, system=system
     )
-    return wait_for(process, timeout, 10_000, system=system)
 
 
 @EACH
@@ -55,7 +44,7 @@ def test_a_child_that_holds_the_pipe_is_not_waited_for(system: System):
     assert finished.exit_code == 0
     child = int(finished.output)
     end = time.monotonic() + 10
-    while child in living():
+    while child in processes() and not processes()[child].dead:
         assert time.monotonic() < end, "the child of an ended program lives on"
         time.sleep(0.02)
 
@@ -74,14 +63,24 @@ def test_no_descriptor_is_left_open():
 def test_processes_are_listed_with_their_parents(system: System):
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            assert parents(system)[child.pid] == os.getpid()
-            assert living(system)[child.pid] == os.getpid()
-            assert living(system)[os.getpid()] == os.getppid()
+            found = processes(system)
+            assert (found[child.pid].parent, found[child.pid].dead) == (os.getpid(), False)
+            assert found[os.getpid()].parent == os.getppid()
         finally:
             child.kill()
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-            assert child.pid in parents(system)
-            assert child.pid not in living(system)
+            assert processes(system)[child.pid].dead
+
+
+@EACH
+def test_a_program_starts_in_an_open_folder(system: System, tmp_path: Path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        argv = [sys.executable, "-c", "import os; print(os.getcwd())"]
+        done = run_program(argv, cwd=folder, env=os.environ, timeout=20, system=system)
+    finally:
+        os.close(folder)
+    assert done.output.decode() == f"{tmp_path}\n"
 
 
 @EACH

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.courier.conftest import git
 
-from agenttask_agent.tools.system import living
+from agenttask_cli.processes import living
 
 ROOT = Path(__file__).parents[2]
 REPO = ROOT / "hack" / "testbed" / "repo"

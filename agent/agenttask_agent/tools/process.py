@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from agenttask_agent.tools import processtree
 from agenttask_agent.tools.memory import Memory
-from agenttask_agent.tools.system import HERE, System, ending, is_subreaper, parents
+from agenttask_agent.tools.system import HERE, System, ending
 
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_OPEN_FILES = 4096
@@ -79,26 +80,40 @@ def run_program(
     timeout: float,
     limit: int = 1024 * 1024,
     stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.STDOUT,
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
+    popen: "Callable[..., subprocess.Popen[bytes]]" = subprocess.Popen,
+    system: System = HERE,
 ) -> Finished:
-    """Run a program, stdout and stderr together; a missing program raises OSError.
+    """Run a program to its end; a missing one raises OSError.
 
-    `cwd` may be the descriptor of an open folder.
+    `cwd` may be the descriptor of an open folder. `sink` gets the whole output, `popen`
+    starts the program. Where this process is bounded itself, its children are from birth,
+    and the slow way round through Python is saved.
     """
-    folder = cwd if isinstance(cwd, int) else None
-    bounds = partial(_prepare, memory.per_process if memory else None, folder)
-    process = subprocess.Popen(
+    folder, entered = _folder(cwd, system)
+    inherited = memory is None and entered is None and is_limited()
+    prepare = partial(_prepare, memory.per_process if memory else None, entered)
+    others = processtree.children() if processtree.is_subreaper(system) else None
+    process = popen(
         list(argv),
-        cwd=None if isinstance(cwd, int) else cwd,
+        cwd=folder,
         env=dict(env),
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         start_new_session=True,
-        preexec_fn=bounds,
+        preexec_fn=None if inherited else prepare,
     )
-    return wait_for(process, timeout, limit, sink, memory)
+    return _wait_for(process, timeout, limit, sink, memory, others, system)
+
+
+def _folder(cwd: str | Path | int, system: System) -> tuple[str | Path | None, int | None]:
+    """Return the path to start in, or the descriptor to enter where no path leads to one."""
+    if not isinstance(cwd, int):
+        return cwd, None
+    return (f"/proc/self/fd/{cwd}", None) if system.proc else (None, cwd)
 
 
 def _prepare(memory: int | None, folder: int | None) -> None:
@@ -109,33 +124,49 @@ def _prepare(memory: int | None, folder: int | None) -> None:
 
 
 def limit_resources(memory: int | None = None) -> None:
-    """Bound a child's resources. Not its processes: that limit counts per user and node."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bounds = {resource.RLIMIT_FSIZE: MAX_FILE_BYTES, resource.RLIMIT_NOFILE: MAX_OPEN_FILES}
-    if memory is not None:
-        bounds[resource.RLIMIT_DATA] = memory
-    for kind, value in bounds.items():
+    """Bound this process and all that it starts, for good.
+
+    Not its processes: that limit counts per user and node (`memory` counts them).
+    """
+    for kind, value in _bounds(memory).items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
 
 
-def wait_for(
+def is_limited() -> bool:
+    """Say whether this process has these bounds itself, so that its children inherit them."""
+    limits = {kind: resource.getrlimit(kind)[1] for kind in _bounds(None)}
+    return all(
+        limits[kind] != resource.RLIM_INFINITY and limits[kind] <= value
+        for kind, value in _bounds(None).items()
+    )
+
+
+def _bounds(memory: int | None) -> dict[int, int]:
+    bounds = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+    }
+    return bounds if memory is None else bounds | {resource.RLIMIT_DATA: memory}
+
+
+def _wait_for(
     process: "subprocess.Popen[bytes]",
     timeout: float,
     limit: int,
-    sink: Callable[[bytes], None] | None = None,
-    memory: Memory | None = None,
-    system: System = HERE,
+    sink: Callable[[bytes], None] | None,
+    memory: Memory | None,
+    others: frozenset[int] | None,
+    system: System,
 ) -> Finished:
-    """Collect a started program's output until it ends or its time is over.
+    """Collect the output until the program ends or its time is over.
 
-    The process must lead its own session. Whatever interrupts the wait, nothing of
-    the program is alive afterwards.
+    Whatever interrupts the wait, nothing of the program is alive afterwards.
     """
     started = time.monotonic()
     captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
-    others = _children() - {process.pid} if is_subreaper(system) else None
     try:
         in_time = read_output(process, captures, started + timeout, memory, system)
     finally:
@@ -216,22 +247,4 @@ def _end(process: "subprocess.Popen[bytes]", others: frozenset[int] | None) -> N
     for stream in _streams(process):
         stream.close()
     if others is not None:
-        _end_strays(others)
-
-
-def _end_strays(others: frozenset[int]) -> None:
-    """End what was started since; each killed parent may hand us more children."""
-    for _ in range(100):
-        strays = _children() - others
-        if not strays:
-            return
-        for pid in strays:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-
-
-def _children() -> frozenset[int]:
-    """Return our direct children, zombies included."""
-    us = os.getpid()
-    return frozenset(pid for pid, parent in parents().items() if parent == us)
+        processtree.end_strays(others)

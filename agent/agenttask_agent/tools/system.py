@@ -5,7 +5,6 @@ subreaper: `HERE` says what there is, and callers take a portable way where it i
 """
 
 import contextlib
-import ctypes
 import os
 import subprocess
 import sys
@@ -15,10 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-PS = ("ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "state=")
-PS_SECONDS = 10.0
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_GET_CHILD_SUBREAPER = 37
 
 
 @dataclass(frozen=True)
@@ -67,33 +62,6 @@ def _told_by_a_thread(process: "subprocess.Popen[bytes]") -> int:
     return reader
 
 
-def become_subreaper(system: System = HERE) -> None:
-    """Have orphaned grandchildren given to this process, where the system can do that."""
-    if system.subreaper:
-        _libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def is_subreaper(system: System = HERE) -> bool:
-    """Say whether orphaned grandchildren come to this process."""
-    if os.getpid() == 1:
-        return True
-    if not system.subreaper:
-        return False
-    answer = ctypes.c_int(0)
-    _libc().prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
-    return answer.value == 1
-
-
-def parents(system: System = HERE) -> dict[int, int]:
-    """Return every process's parent, zombies included."""
-    return {pid: parent for pid, (parent, _) in _processes(system).items()}
-
-
-def living(system: System = HERE) -> dict[int, int]:
-    """Return every living process's parent."""
-    return {pid: parent for pid, (parent, dead) in _processes(system).items() if not dead}
-
-
 def path_of(folder: int, believed: Path, system: System = HERE) -> str:
     """Return the path of an open folder; `believed` is checked where there is no /proc.
 
@@ -105,32 +73,3 @@ def path_of(folder: int, believed: Path, system: System = HERE) -> str:
     if not os.path.samestat(path.stat(), os.fstat(folder)):
         raise OSError(f"{believed} is not the folder that was opened")
     return str(path)
-
-
-def _processes(system: System) -> dict[int, tuple[int, bool]]:
-    return _from_proc() if system.proc else _from_ps()
-
-
-def _from_proc() -> dict[int, tuple[int, bool]]:
-    found: dict[int, tuple[int, bool]] = {}
-    for entry in os.scandir(PROC):
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                stat = (PROC / entry.name / "stat").read_bytes()
-                state, parent = stat[stat.rindex(b")") + 2 :].split()[:2]
-                found[int(entry.name)] = (int(parent), state in (b"Z", b"X"))
-    return found
-
-
-def _from_ps() -> dict[int, tuple[int, bool]]:
-    """Ask ps as POSIX has it; itself it is left out, being gone by now."""
-    with subprocess.Popen(PS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as ps:
-        listed, _ = ps.communicate(timeout=PS_SECONDS)
-    rows = (line.split() for line in listed.decode("ascii", "replace").splitlines())
-    found = {int(row[0]): (int(row[1]), row[2][0] == "Z") for row in rows if len(row) == 3}
-    found.pop(ps.pid, None)
-    return found
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
