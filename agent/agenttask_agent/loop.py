@@ -69,6 +69,8 @@ class Loop:
     toolbox: Toolbox
     recorder: Recorder
     budget: Budget
+    requirements: int = 0
+    """How many the task has; finish asks of each whether it is met."""
     conversation: list[Message] = field(default_factory=list)
     guard: LoopGuard = field(default_factory=LoopGuard)
     finishing: Finishing = field(default_factory=Finishing)
@@ -87,7 +89,7 @@ class Loop:
             return stop.outcome
 
     def _turns(self) -> Outcome:
-        tools = [*self.toolbox.schemas(), finish.SCHEMA]
+        tools = [*self.toolbox.schemas(), finish.schema(self.requirements)]
         while True:
             self.budget.before_reply()
             reply = self.model.reply(self.conversation, tools, required=self.silent >= 2)
@@ -152,7 +154,8 @@ class Loop:
         summary = finish.summary_of(call)
         if self.finishing.accepts(self.budget.replies):
             self._think("conclusion", summary or "finished")
-            return Outcome(Reason.COMPLETED, "the model said it was done", summary)
+            said, claims = "the model said it was done", finish.claims_of(call)
+            return Outcome(Reason.COMPLETED, said, summary, claims=claims)
         review = self.toolbox.review()
         self._think("observation", f"review before finishing:\n{review}")
         self._say(messages.tool(call, prompts.fill("review", review=review)))

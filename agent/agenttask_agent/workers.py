@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Protocol
 
 from agenttask_agent.limits import Budget
-from agenttask_agent.loop import Loop, Recorder, Toolbox
+from agenttask_agent.loop import Loop, Recorder
 from agenttask_agent.messages import Message, Reply
 from agenttask_agent.outcome import Outcome
+from agenttask_agent.plan import PlanToolbox, PlanWorker
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
+from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 
@@ -52,7 +54,7 @@ class Job:
 
     document: TaskDocument
     model: Client
-    toolbox: Toolbox
+    toolbox: PlanToolbox
     recorder: Recorder
     budget: Budget
     root: Path
@@ -70,5 +72,19 @@ class Worker(Protocol):
 
 def choose_worker(job: Job, profile: Profile) -> Worker:
     """Return the worker for the task's mode and the model's profile."""
+    if job.document.constraints.mode is Mode.PLAN:
+        return _plan_worker(job)
     del profile  # The bounded questions of Small are not there yet.
-    return Loop(job.model, job.toolbox, job.recorder, job.budget)
+    wanted = job.document.constraints.requirements
+    return Loop(job.model, job.toolbox, job.recorder, job.budget, len(wanted))
+
+
+def _plan_worker(job: Job) -> PlanWorker:
+    return PlanWorker(
+        job.model,
+        job.toolbox,
+        job.recorder,
+        job.budget,
+        job.document.constraints,
+        structured=job.capabilities.structured_output,
+    )

@@ -66,12 +66,18 @@ class OpenAIModel:
         return parse_reply(body, [_name(tool) for tool in tools])
 
     def ask(self, request: Message) -> Message:
-        """Return the body of one chat completion, with this model's name and retries.
+        """Return the body of one chat completion, with this model's name, bounds and retries.
 
         For questions that are no turn of a conversation. Raises as `reply` does; a 4xx
         that asking again cannot change is ModelRefused with its status.
         """
-        return self._send(lambda: {"model": self.sampling.name, **request})
+        return self._send(lambda: self._defaults() | request)
+
+    def _defaults(self) -> Message:
+        body: Message = {"model": self.sampling.name, "max_completion_tokens": self.reply_tokens}
+        if self.sampling.temperature is not None:
+            body["temperature"] = self.sampling.temperature
+        return body
 
     def context_window(self) -> int | None:
         """Return the server's max_model_len, None when it does not say; never raises."""
@@ -86,13 +92,11 @@ class OpenAIModel:
     def _request(
         self, conversation: Sequence[Message], tools: Sequence[Message], required: bool
     ) -> Message:
-        body: Message = {"model": self.sampling.name, "messages": list(conversation)}
+        body = self._defaults() | {"messages": list(conversation)}
         if tools:
             choice = "required" if required or self.always_required else "auto"
             body |= {"tools": list(tools), "tool_choice": choice}
-        if self.sampling.temperature is not None:
-            body["temperature"] = self.sampling.temperature
-        return body | {"max_completion_tokens": self.reply_tokens}
+        return body
 
     def _send(self, request: Callable[[], Message]) -> Message:
         attempts: list[Attempt] = []
