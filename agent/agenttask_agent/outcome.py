@@ -43,6 +43,13 @@ class Stop(Exception):
         self.outcome = Outcome(reason, message)
 
 
+class ContextOverflow(Stop):
+    """The conversation is longer than the model can read; a shorter one may not be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONTEXT_EXHAUSTED, message)
+
+
 class ModelFailed(Stop):
     """The model gave no usable answer within its retries."""
 

@@ -21,7 +21,7 @@ from agenttask_agent.models.retry import (
     is_retryable,
     retry_after,
 )
-from agenttask_agent.outcome import ModelFailed, ModelRefused, Stop
+from agenttask_agent.outcome import ContextOverflow, ModelFailed, ModelRefused, Stop
 from agenttask_api.reasons import Reason
 
 CHAT = "/v1/chat/completions"
@@ -59,10 +59,18 @@ class OpenAIModel:
         self.reply_tokens = self.sampling.max_tokens or DEFAULT_REPLY_TOKENS
 
     def reply(
-        self, conversation: Sequence[Message], tools: Sequence[Message], *, required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        *,
+        required: bool,
+        variation: int = 0,
     ) -> Reply:
-        """Return the next reply; raises Stop, or ModelFailed after the last retry."""
-        body = self._send(lambda: self._request(conversation, tools, required))
+        """Return the next reply; raises Stop, or ModelFailed after the last retry.
+
+        A `variation` above 0 gives another seed and a warmer temperature.
+        """
+        body = self._send(lambda: self._request(conversation, tools, required, variation))
         return parse_reply(body, [_name(tool) for tool in tools])
 
     def ask(self, request: Message) -> Message:
@@ -90,12 +98,19 @@ class OpenAIModel:
         return found if isinstance(found, int) and found > 0 else None
 
     def _request(
-        self, conversation: Sequence[Message], tools: Sequence[Message], required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        required: bool,
+        variation: int,
     ) -> Message:
         body = self._defaults() | {"messages": list(conversation)}
         if tools:
             choice = "required" if required or self.always_required else "auto"
             body |= {"tools": list(tools), "tool_choice": choice}
+        if variation:
+            warm = max(self.sampling.temperature or 0.0, min(1.0, 0.3 + 0.1 * variation))
+            body |= {"seed": variation, "temperature": warm}
         return body
 
     def _send(self, request: Callable[[], Message]) -> Message:
@@ -149,7 +164,7 @@ class OpenAIModel:
 
     def _final(self, error: refusals.Refusal) -> Stop:
         if refusals.is_overflow(error):
-            return Stop(Reason.CONTEXT_EXHAUSTED, str(error))
+            return ContextOverflow(str(error))
         if error.is_called("budget_exceeded"):
             return Stop(Reason.BUDGET_EXCEEDED, str(error))
         if error.is_called("gate_closed"):

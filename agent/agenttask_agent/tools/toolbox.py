@@ -62,6 +62,11 @@ class Toolbox:
             return _explain(error)
         return ""
 
+    def edits(self, name: str) -> bool:
+        """Say whether an operation changes the files that are the work."""
+        operation = self._find(name)
+        return operation is not None and operation.edits
+
     def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
         """Execute one operation by wire or dotted name; never raises for what it is given."""
         started = self.clock()
