@@ -21,6 +21,7 @@ from agenttask_agent.environment import program_environment
 from agenttask_agent.equipment import Equipment, equipped
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.limits import Budget, Limits
+from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.probe import choose_profile, probe
 from agenttask_agent.models.retry import Retry
@@ -44,6 +45,7 @@ from agenttask_agent.workers import Job, Worker, choose_worker
 from agenttask_api import names
 from agenttask_api.reasons import Reason
 from agenttask_api.result import ModelUse
+from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 SALVAGE_SECONDS = 10.0
@@ -147,13 +149,18 @@ class Run:
             run_setup(self.document.setup, start, self.env, self.budget.seconds_left())
             for absent in self.equipment.absent:
                 self.transcript.thought(0, "observation", absent)
-            return self._worker().run(opening(self.document, self.equipment.absent))
+            return self._worker().run(self._opening())
         except Stop as stop:
             self.transcript.thought(0, "error", f"{stop.outcome.reason}: {stop.outcome.message}")
             return stop.outcome
         except Exception as error:
             traceback.print_exc()
             return Outcome(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+    def _opening(self) -> list[Message]:
+        plans = self.document.constraints.mode is Mode.PLAN
+        files = self.repository.text(["ls-files"]).splitlines() if plans else []
+        return opening(self.document, self.equipment.absent, files)
 
     def _worker(self) -> Worker:
         """Find out how the model is to be driven, and return who does it."""
@@ -238,6 +245,7 @@ class Run:
             audit=self.audit.entries,
             usage=self.budget.usage(),
             model=self.model_use,
+            requirements=self.document.constraints.requirements,
         )
 
 

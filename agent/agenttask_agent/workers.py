@@ -23,12 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agenttask_agent.compaction import Compaction
+from agenttask_agent.guard import LoopGuard
 from agenttask_agent.limits import Budget
-from agenttask_agent.loop import Loop, Recorder, Toolbox
+from agenttask_agent.loop import Loop, Recorder
 from agenttask_agent.messages import Message, Reply
+from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
+from agenttask_agent.plan import PlanToolbox, PlanWorker
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
+from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 
@@ -36,7 +41,12 @@ class Client(Protocol):
     """A model that can be asked for a turn, or with a request of one's own."""
 
     def reply(
-        self, conversation: Sequence[Message], tools: Sequence[Message], *, required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        *,
+        required: bool,
+        variation: int = 0,
     ) -> Reply:
         """Return the next reply; raises Stop, or ModelFailed after the last retry."""
         ...
@@ -52,7 +62,7 @@ class Job:
 
     document: TaskDocument
     model: Client
-    toolbox: Toolbox
+    toolbox: PlanToolbox
     recorder: Recorder
     budget: Budget
     root: Path
@@ -70,5 +80,33 @@ class Worker(Protocol):
 
 def choose_worker(job: Job, profile: Profile) -> Worker:
     """Return the worker for the task's mode and the model's profile."""
+    if job.document.constraints.mode is Mode.PLAN:
+        return _plan_worker(job)
     del profile  # The bounded questions of Small are not there yet.
-    return Loop(job.model, job.toolbox, job.recorder, job.budget)
+    return _loop(job)
+
+
+def _loop(job: Job) -> Loop:
+    return Loop(
+        job.model,
+        job.toolbox,
+        job.recorder,
+        job.budget,
+        requirements=len(job.document.constraints.requirements),
+        guard=LoopGuard(expects_edits=job.document.change_wanted()),
+        compaction=Compaction(
+            job.capabilities.context_window,
+            job.document.model.max_tokens or DEFAULT_REPLY_TOKENS,
+        ),
+    )
+
+
+def _plan_worker(job: Job) -> PlanWorker:
+    return PlanWorker(
+        job.model,
+        job.toolbox,
+        job.recorder,
+        job.budget,
+        job.document.constraints,
+        structured=job.capabilities.structured_output,
+    )

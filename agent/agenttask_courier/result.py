@@ -68,6 +68,9 @@ def build_result(account: Account) -> AgentResult:
         reasoning_log=report.reasoning_log,
         usage=account.usage,
         model=report.model,
+        summary=report.summary,
+        plan=report.plan,
+        requirements=report.requirements,
     )
 
 

@@ -58,6 +58,29 @@ class ModelUse(OpenAPIModel):
     capabilities: Capabilities
 
 
+class PlanStep(OpenAPIModel):
+    """One operation of a plan."""
+
+    tool: str
+    operation: str
+    params: dict[str, object] = {}
+
+
+class Plan(OpenAPIModel):
+    """What a run in Plan mode set out to do; executed unless the run was read-only."""
+
+    reasoning: str = ""
+    steps: tuple[PlanStep, ...] = ()
+
+
+class Requirement(OpenAPIModel):
+    """One of the task's requirements and what the model says of it."""
+
+    text: str
+    claim: str = "unknown"
+    """met, unmet or unknown: the model's claim, which no check has confirmed."""
+
+
 class AgentReport(OpenAPIModel):
     """What the agent says of its run: believed for display, never for success."""
 
@@ -72,6 +95,9 @@ class AgentReport(OpenAPIModel):
     usage: Usage = Usage()
     model: ModelUse | None = None
     """None when the run ended before its model was asked."""
+    plan: Plan | None = None
+    """Of a run in Plan mode that got one."""
+    requirements: tuple[Requirement, ...] = ()
 
 
 class StepResult(OpenAPIModel):
@@ -140,4 +166,9 @@ class AgentResult(OpenAPIModel):
     reasoning_log: tuple[Thought, ...] = ()
     usage: Usage = Usage()
     model: ModelUse | None = None
+    summary: str = ""
+    """The agent's own words: a claim, or the plan of a run in Plan mode."""
+    plan: Plan | None = None
+    requirements: tuple[Requirement, ...] = ()
+    """Claims, for a person to check: the verdict does not depend on them."""
     truncated: bool = False
