@@ -68,7 +68,8 @@ class Cluster:
     def cancel_task(self, name: str) -> None:
         """Set spec.cancel, the one-way switch."""
         with _explained():
-            self._patch({"spec": {"cancel": True}}, name, self.namespace, _MERGE)
+            body = {"spec": {"cancel": True}}
+            self._patch(body, name, self.namespace, _MERGE, field_manager=MANAGER)
 
     def task(self, name: str, namespace: str = "") -> Object:
         """Return the task as stored."""

@@ -1,6 +1,7 @@
 """How a run ended, as short lines for a person."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from agenttask_api.reasons import Reason, meaning
 from agenttask_api.status import Phase
@@ -48,7 +49,7 @@ def facts(finished: Finished) -> Iterator[tuple[str, str]]:
         yield "pushed", f"{account.document.branch()} to {account.document.repo.url}"
     calls = account.usage.model_calls
     yield "tokens", f"{account.usage.total_tokens} in {calls} call{'' if calls == 1 else 's'}"
-    yield "files", str(left.folder)
+    yield "files", shown(left.folder)
     if finished.kept:
         yield "kept", str(finished.kept)
 
@@ -60,4 +61,10 @@ def hint_for(reason: Reason) -> str:
 
 def _where(finished: Finished) -> str:
     checkout = finished.plan.checkout
-    return str(checkout.folder if checkout else finished.left.folder / "repo")
+    return shown(checkout.folder if checkout else finished.left.folder / "repo")
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person here would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path != here and path.is_relative_to(here) else str(path)
