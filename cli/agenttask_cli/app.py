@@ -62,8 +62,12 @@ def run(
 
     Exit code: 0 Succeeded, 1 Failed, 2 bad input, 130 after Ctrl-C.
     """
-    from agenttask_cli.run import Asked
-    from agenttask_cli.show import run_and_show
+    try:
+        from agenttask_cli.run import Asked
+        from agenttask_cli.show import run_and_show
+    except ModuleNotFoundError as error:
+        words = f"{error.name} is not installed: pip install 'agenttask[cli,agent]'"
+        raise typer.Exit(_say(BadInput(words), EX_FAILED)) from error
 
     asked = Asked(
         file=file,

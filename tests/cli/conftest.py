@@ -28,7 +28,10 @@ SECONDS = 60.0
 def model_url() -> Iterator[str]:
     """Serve the rehearsals of the examples and of these tests."""
     scripts = [*(ROOT / "examples/rehearsals").glob("*.yaml")]
-    scripts += Path(__file__).parent.glob("rehearsals/*.yaml")
+    scripts += [
+        *Path(__file__).parent.glob("rehearsals/*.yaml"),
+        ROOT / "tests/e2e/rehearsals/tools.yaml",
+    ]
     argv = [sys.executable, "-m", "agenttask_agent", "rehearse", *map(str, scripts), "--port", "0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
