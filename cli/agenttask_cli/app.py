@@ -88,6 +88,8 @@ def run(
         code = _say(error, EX_BAD_INPUT)
     except OSError as error:
         code = _say(error, EX_FAILED)
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
     raise typer.Exit(code)
 
 

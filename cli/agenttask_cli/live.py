@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -36,7 +36,7 @@ _BAR = 18
 class LiveView:
     """Prints what has happened above, and redraws what is going on below."""
 
-    def __init__(self, stream: IO[str], plan: Plan, story: Story) -> None:
+    def __init__(self, stream: TextIO, plan: Plan, story: Story) -> None:
         self._console = Console(file=stream, highlight=False)
         self._plan, self._story = plan, story
         self._live = Live(

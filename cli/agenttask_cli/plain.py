@@ -1,6 +1,8 @@
 """A run as plain lines: for pipes, files and CI logs."""
 
-from typing import IO
+import contextlib
+import os
+from typing import TextIO
 
 from agenttask_cli.run import Finished, Plan
 from agenttask_cli.story import Line
@@ -14,7 +16,7 @@ MAX_TEXT = 300
 class PlainView:
     """Writes every line once."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def begin(self, plan: Plan) -> None:
@@ -34,8 +36,25 @@ class PlainView:
             self._write(f"  {name:8}{text}")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        """Write one line; a reader that has gone away must not end the run."""
+        try:
+            self._stream.write(_encodable(text, self._stream) + "\n")
+            self._stream.flush()
+        except OSError:
+            self._write_nowhere()
+
+    def _write_nowhere(self) -> None:
+        """Let what is still written, also by the interpreter at its end, go to nobody."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return the text with `?` for what the stream's encoding does not have."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def plain_text(line: Line) -> str:

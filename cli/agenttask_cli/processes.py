@@ -6,6 +6,7 @@ while their parents live, so the whole tree is listed before the first is killed
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from agenttask_agent.tools.processtree import processes
 from agenttask_agent.tools.system import HERE, System
 
+_PR_SET_DUMPABLE = 4
 _ROUNDS = 20
 """Each killed parent may leave more children; a program that forks faster is not foreseen."""
 
@@ -22,16 +24,31 @@ def end_descendants(system: System = HERE) -> int:
     """Kill every descendant of this process and return how many there were."""
     found = 0
     for _ in range(_ROUNDS):
-        alive = _below(os.getpid(), living(system))
-        if not alive:
+        killed = kill_descendants(system)
+        if not killed:
             return found
-        found += len(alive)
-        for pid in alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        found += killed
         _reap()
         time.sleep(0.01)
     return found
+
+
+def kill_descendants(system: System = HERE) -> int:
+    """Kill every descendant there is now and return how many; their parents hear of it."""
+    alive = _below(os.getpid(), living(system))
+    for pid in alive:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(alive)
+
+
+def hide_memory(system: System = HERE) -> None:
+    """Keep other processes of this user from reading our environment and memory on Linux.
+
+    The model's key is in both, and the repository's tests run as the same user.
+    """
+    if system.prctl:
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def living(system: System = HERE) -> dict[int, int]:

@@ -25,7 +25,7 @@ from agenttask_cli.errors import BadInput
 from agenttask_cli.localpod import LocalPod, local_pod
 from agenttask_cli.logfile import logging_to
 from agenttask_cli.outputs import Left
-from agenttask_cli.processes import end_descendants
+from agenttask_cli.processes import end_descendants, hide_memory
 from agenttask_cli.session import Session, clone_failure, work
 from agenttask_cli.source import PushOn, fetch_source, stand_in_access, stand_in_for, users_git
 from agenttask_cli.story import Story
@@ -125,6 +125,7 @@ def _session(plan: Plan, pod: LocalPod, story: Story) -> Session:
 def _see_through(plan: Plan, session: Session) -> None:
     """Go all the way; whatever ends it is accounted for, and nothing stays alive."""
     become_subreaper()
+    hide_memory()
     try:
         with _interruptible():
             facts = _cloned(plan, session)

@@ -21,6 +21,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_cli.localpod import LocalPod
+from agenttask_cli.processes import kill_descendants
 from agenttask_cli.story import Story
 from agenttask_courier.credentials import GitAccess
 from agenttask_courier.decision import Outcome, failed
@@ -200,6 +201,7 @@ class _Stop:
         if self.session.cancelled:
             self.session.killed = True
             self.at_once.set()
+            kill_descendants()
             return
         self.session.cancelled = True
         self.session.story.enter("Cancelling: what there is will be kept (Ctrl-C again to kill)")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import IO, Protocol
+from typing import Protocol, TextIO
 
 from agenttask_cli.plain import PlainView
 from agenttask_cli.run import Finished, Plan
@@ -23,7 +23,7 @@ class View(Protocol):
 
 
 @contextlib.contextmanager
-def make_view(plan: Plan, story: Story, stream: IO[str]) -> Iterator[View]:
+def make_view(plan: Plan, story: Story, stream: TextIO) -> Iterator[View]:
     """Show a run while the block lasts."""
     if not is_terminal(stream):
         plain = PlainView(stream)
@@ -39,6 +39,7 @@ def make_view(plan: Plan, story: Story, stream: IO[str]) -> Iterator[View]:
         yield live
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Say whether the stream can redraw; a dumb terminal cannot."""
-    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+def is_terminal(stream: TextIO) -> bool:
+    """Say whether the stream can redraw and has our signs; a dumb terminal cannot."""
+    capable = stream.isatty() and "utf" in (stream.encoding or "").lower()
+    return capable and os.environ.get("TERM", "") not in ("", "dumb")

@@ -12,7 +12,7 @@ from agenttask_agent.tools.process import Finished, run_program
 from agenttask_agent.tools.processtree import become_subreaper, is_subreaper, processes
 from agenttask_agent.tools.system import HERE, System, path_of
 
-BARE = System(pidfd=False, subreaper=False, proc=False)
+BARE = System(pidfd=False, prctl=False, proc=False)
 """A POSIX system, such as macOS."""
 EACH = pytest.mark.parametrize("system", [HERE, BARE], ids=["here", "bare"])
 

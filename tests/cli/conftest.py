@@ -64,7 +64,7 @@ class Desk:
 
     def task(self, prompt: str = HELLO, name: str = "greet", **spec: Any) -> Path:
         """Write a task and return its file."""
-        given = {"prompt": prompt, "repo": {"url": URL}, "verify": [PYTEST], **spec}
+        given = {"prompt": prompt, "repo": {"url": URL}, **spec}
         whole = {
             "apiVersion": "agenttask.dev/v1alpha1",
             "kind": "AgentTask",

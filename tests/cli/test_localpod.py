@@ -136,3 +136,13 @@ def test_without_descendants_there_is_nothing_to_end():
     code = "from agenttask_cli.processes import end_descendants; print(end_descendants())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_our_memory_is_hidden_from_the_users_other_processes():
+    code = (
+        "import ctypes\n"
+        "from agenttask_cli.processes import hide_memory\n"
+        "hide_memory()\nprint(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

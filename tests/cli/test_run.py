@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cli.conftest import HELLO, PYTEST, URL, Desk
+from tests.cli.conftest import HELLO, PYTEST, URL, Desk, read_until
 from tests.courier.conftest import git
 
 from agenttask_api.result import AgentResult
@@ -12,7 +12,7 @@ BRANCH = "agenttask/greet"
 
 
 def test_a_clone_of_its_own_holds_the_verified_branch(desk: Desk):
-    done = desk.run(desk.task())
+    done = desk.run(desk.task(verify=[PYTEST]))
     assert done.code == 0, done
     assert "Succeeded (Verified): Completed" in done.out
     assert "step 4: files.edit_file succeeded" in done.out
@@ -78,7 +78,9 @@ def test_a_checkout_gets_a_branch_and_is_not_touched_otherwise(desk: Desk):
 
 
 def test_a_broken_change_is_refused_and_its_patch_kept(desk: Desk):
-    done = desk.run(desk.task("Shorten slugify() in utils.py to one line."), "--keep")
+    done = desk.run(
+        desk.task("Shorten slugify() in utils.py to one line.", verify=[PYTEST]), "--keep"
+    )
     assert done.code == 1, done
     assert "Failed (Rejected): VerificationFailed" in done.out
     folder = desk.here / "agenttask-out" / "greet"
@@ -101,7 +103,7 @@ def test_the_agent_gets_no_variable_and_no_key_of_the_user(desk: Desk):
     git(desk.checkout, "add", ".")
     git(desk.checkout, "commit", "-qm", "telltale")
     desk.environ |= {"AGENTTASK_MODEL_API_KEY": "sk-very-secret", "MY_TOKEN": "tok-secret"}
-    done = desk.run(desk.task(verify=[]), "--workspace", desk.checkout, "--keep")
+    done = desk.run(desk.task(), "--workspace", desk.checkout, "--keep")
     assert done.code == 0, done
     root = desk.tmp / desk.left_behind()[0]
     told = (root / "agent" / "tmp" / "environment.txt").read_text("utf-8")
@@ -148,3 +150,14 @@ def test_a_class_from_a_file_is_honoured(desk: Desk):
     repo = desk.here / "agenttask-out" / "greet" / "repo"
     assert git(repo, "log", "-1", "--format=%an <%ae>") == "Somebody <some@body.invalid>"
     assert HELLO.split(".")[0] in git(repo, "log", "-1", "--format=%s")
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(desk: Desk):
+    process = desk.start_run(desk.task())
+    read_until(process, "Fetching")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    process.stderr.close()
+    assert (desk.here / "agenttask-out" / "greet" / "repo" / "utils.py").exists()

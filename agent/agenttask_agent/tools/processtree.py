@@ -34,7 +34,7 @@ class Process:
 
 def become_subreaper(system: System = HERE) -> None:
     """Have orphaned grandchildren given to this process, where the system can do that."""
-    if not system.subreaper:
+    if not system.prctl:
         return
     _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -43,7 +43,7 @@ def is_subreaper(system: System = HERE) -> bool:
     """Say whether orphans below this process become its children."""
     if os.getpid() == 1:
         return True
-    if not system.subreaper:
+    if not system.prctl:
         return False
     answer = ctypes.c_int(0)
     _libc().prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)

@@ -22,8 +22,8 @@ class System:
 
     pidfd: bool
     """A process's end can be waited for as a file descriptor."""
-    subreaper: bool
-    """Orphans can be given to a process other than pid 1."""
+    prctl: bool
+    """Orphans can be given to a process other than pid 1, and its memory be hidden."""
     proc: bool
     """Processes and open files can be looked at below /proc."""
 
@@ -32,7 +32,7 @@ def find_system() -> System:
     """Look at the running system."""
     return System(
         pidfd=hasattr(os, "pidfd_open"),
-        subreaper=sys.platform == "linux",
+        prctl=sys.platform == "linux",
         proc=(PROC / "self" / "stat").exists(),
     )
 
