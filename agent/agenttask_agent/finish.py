@@ -4,14 +4,16 @@ It belongs to the loop, not to the catalogue: the first call shows what was real
 changed and what to check, only the second, in a later reply, ends the run.
 """
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 from agenttask_agent.messages import ToolCall
 from agenttask_agent.results import ToolResult
 
 NAME = "finish"
 MAX_SUMMARY = 2000
-SCHEMA: dict[str, object] = {
+SCHEMA: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": NAME,
@@ -32,6 +34,32 @@ SCHEMA: dict[str, object] = {
         },
     },
 }
+
+
+CLAIMS = ("met", "unmet", "unknown")
+
+
+def schema(requirements: int) -> dict[str, object]:
+    """Return the tool; with requirements it asks of each whether it is met."""
+    if not requirements:
+        return SCHEMA
+    number = {"type": "integer", "minimum": 1, "maximum": requirements}
+    claim = {
+        "type": "object",
+        "properties": {"number": number, "claim": {"enum": list(CLAIMS)}},
+        "required": ["number", "claim"],
+        "additionalProperties": False,
+    }
+    tool = copy.deepcopy(SCHEMA)
+    parameters = tool["function"]["parameters"]
+    parameters["properties"]["requirements"] = {
+        "type": "array",
+        "description": "Of each requirement by its number: met, unmet or unknown.",
+        "items": claim,
+        "maxItems": requirements,
+    }
+    parameters["required"].append("requirements")
+    return tool
 
 
 @dataclass
@@ -57,3 +85,14 @@ class Finishing:
 def summary_of(call: ToolCall) -> str:
     """Return the model's summary, however it was typed."""
     return str(call.arguments.get("summary", ""))[:MAX_SUMMARY]
+
+
+def claims_of(call: ToolCall) -> dict[int, str]:
+    """Return what the model says of the requirements; what cannot be read is left out."""
+    given = call.arguments.get("requirements")
+    entries = [e for e in given if isinstance(e, dict)] if isinstance(given, list) else []
+    return {
+        int(entry["number"]): str(entry["claim"])
+        for entry in entries
+        if entry.get("claim") in CLAIMS and str(entry.get("number")).isdecimal()
+    }

@@ -31,6 +31,9 @@ class Budget:
     limits: Limits
     clock: Callable[[], float] = time.monotonic
     replies: int = 0
+    """Those the run may act on: what limits.replies bounds."""
+    probes: int = 0
+    """Answers of the start-up probe; they cost tokens, and are no iteration."""
     operations: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -63,6 +66,12 @@ class Budget:
         self.input_tokens += reply.input_tokens
         self.output_tokens += reply.output_tokens
 
+    def count_probe(self, reply: Reply) -> None:
+        """Add the tokens of one answer to the start-up probe."""
+        self.probes += 1
+        self.input_tokens += reply.input_tokens
+        self.output_tokens += reply.output_tokens
+
     def before_operation(self) -> None:
         """Count one operation, or raise Stop when none is left."""
         if self.operations >= self.limits.operations:
@@ -72,7 +81,7 @@ class Budget:
     def usage(self) -> Usage:
         """Return the usage as the report states it."""
         return Usage(
-            model_calls=self.replies,
+            model_calls=self.replies + self.probes,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             total_tokens=self.tokens,

@@ -34,6 +34,8 @@ class Reply:
     problem: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cut: bool = False
+    """Whether it ended at the token limit."""
 
 
 def system(text: str) -> Message:

@@ -4,11 +4,19 @@ A run ends for exactly one reason of the closed set. `Completed` means that the
 model said it was done, never that the work is good: that is for the courier.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agenttask_api.reasons import Reason
-from agenttask_api.result import MAX_REPORT_BYTES, AgentReport, Operation, Thought
+from agenttask_api.result import (
+    MAX_REPORT_BYTES,
+    AgentReport,
+    ModelUse,
+    Operation,
+    Plan,
+    Requirement,
+    Thought,
+)
 from agenttask_api.status import Usage
 
 KEEP_BYTES = MAX_REPORT_BYTES - 64 * 1024
@@ -21,6 +29,10 @@ class Outcome:
     reason: Reason
     message: str = ""
     summary: str = ""
+    plan: Plan | None = None
+    """In Plan mode, what was set out to be done."""
+    claims: Mapping[int, str] = field(default_factory=dict)
+    """What the model says of the requirements, by their numbers from 1."""
 
 
 class Stop(Exception):
@@ -31,11 +43,26 @@ class Stop(Exception):
         self.outcome = Outcome(reason, message)
 
 
+class ContextOverflow(Stop):
+    """The conversation is longer than the model can read; a shorter one may not be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONTEXT_EXHAUSTED, message)
+
+
 class ModelFailed(Stop):
     """The model gave no usable answer within its retries."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.MODEL_ERROR, message)
+
+
+class ModelRefused(ModelFailed):
+    """The server refused the request itself with `status`; asking again cannot help."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,8 @@ class Records:
     thoughts: Sequence[Thought] = ()
     audit: Sequence[dict[str, object]] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
+    requirements: Sequence[str] = ()
 
 
 def build_report(outcome: Outcome, records: Records, commit: str | None) -> AgentReport:
@@ -54,7 +83,8 @@ def build_report(outcome: Outcome, records: Records, commit: str | None) -> Agen
         report = _report(outcome, records, commit, keep)
         if len(report.model_dump_json(by_alias=True).encode()) <= KEEP_BYTES:
             return report
-    return _report(outcome, Records(usage=records.usage), commit, None)
+    bare = replace(records, operations=(), thoughts=(), audit=())
+    return _report(outcome, bare, commit, None)
 
 
 def _report(
@@ -66,9 +96,20 @@ def _report(
         stop_reason=outcome.reason,
         message=outcome.message + cut,
         summary=outcome.summary,
+        plan=outcome.plan,
+        requirements=_claimed(records.requirements, outcome.claims),
         commit_sha=commit,
         operations=tuple(records.operations[start:]),
         reasoning_log=tuple(records.thoughts[start:]),
         audit_trail=tuple(records.audit[start:]),
         usage=records.usage,
+        model=records.model,
+    )
+
+
+def _claimed(texts: Sequence[str], claims: Mapping[int, str]) -> tuple[Requirement, ...]:
+    """Return the requirements; what the model did not speak of stays unknown."""
+    return tuple(
+        Requirement(text=text, claim=claims.get(number, "unknown"))
+        for number, text in enumerate(texts, 1)
     )

@@ -21,8 +21,9 @@ from agenttask_agent.environment import program_environment
 from agenttask_agent.equipment import Equipment, equipped
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.limits import Budget, Limits
-from agenttask_agent.loop import Loop
+from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
+from agenttask_agent.models.probe import choose_profile, probe
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.opening import opening
 from agenttask_agent.outcome import Outcome, Records, Stop, build_report
@@ -32,15 +33,19 @@ from agenttask_agent.setup import run_setup
 from agenttask_agent.signals import Terminated, ignore_termination
 from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.process import limit_resources
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
+from agenttask_agent.workers import Job, Worker, choose_worker
 from agenttask_api import names
 from agenttask_api.reasons import Reason
+from agenttask_api.result import ModelUse
+from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 SALVAGE_SECONDS = 10.0
@@ -64,6 +69,7 @@ class Patience:
 def run_agent(paths: Paths, patience: Patience) -> int:
     """Work on the task and return the exit code; raises nothing that is foreseen."""
     become_subreaper()
+    limit_resources()
     document = TaskDocument.model_validate_json(paths.task_file.read_bytes())
     try:
         wait_for_door(paths.door_socket, patience.door_seconds)
@@ -122,6 +128,7 @@ class Run:
         self.transcript = Transcript(paths.transcript, door.tell)
         self.audit = AuditTrail(paths.audit, self.redactor)
         self.base = self.repository.head() or ""
+        self.model_use: ModelUse | None = None
         self.model = self._model(patience.retry)
 
     def run(self) -> int:
@@ -142,7 +149,7 @@ class Run:
             run_setup(self.document.setup, start, self.env, self.budget.seconds_left())
             for absent in self.equipment.absent:
                 self.transcript.thought(0, "observation", absent)
-            return self._loop().run(opening(self.document, self.equipment.absent))
+            return self._worker().run(self._opening())
         except Stop as stop:
             self.transcript.thought(0, "error", f"{stop.outcome.reason}: {stop.outcome.message}")
             return stop.outcome
@@ -150,7 +157,30 @@ class Run:
             traceback.print_exc()
             return Outcome(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
-    def _loop(self) -> Loop:
+    def _opening(self) -> list[Message]:
+        plans = self.document.constraints.mode is Mode.PLAN
+        files = self.repository.text(["ls-files"]).splitlines() if plans else []
+        return opening(self.document, self.equipment.absent, files)
+
+    def _worker(self) -> Worker:
+        """Find out how the model is to be driven, and return who does it."""
+        settings = self.document.model
+        found = probe(self.model, settings.name, settings.context_window, self.budget.count_probe)
+        profile = choose_profile(settings.profile, found)
+        self.model_use = ModelUse(profile=profile.value, capabilities=found)
+        self.transcript.thought(0, "observation", _told(self.model_use))
+        job = Job(
+            document=self.document,
+            model=self.model,
+            toolbox=self._toolbox(found.context_window),
+            recorder=self.transcript,
+            budget=self.budget,
+            root=self.paths.repo,
+            capabilities=found,
+        )
+        return choose_worker(job, profile)
+
+    def _toolbox(self, window: int | None) -> Toolbox:
         context = ToolContext(
             workspace=Workspace(self.paths.repo),
             repository=self.repository,
@@ -162,29 +192,20 @@ class Run:
             docker=self.equipment.docker,
             databases=self.equipment.databases,
         )
-        toolbox = Toolbox(
+        return Toolbox(
             context,
             self.equipment.policy,
             self.audit,
             Review(self.repository, self.base),
             self.redactor,
-            max_output=self._output_size(),
+            max_output=_output_size(window),
             catalogue=available(context),
         )
-        return Loop(self.model, toolbox, self.transcript, self.budget)
 
     def _model(self, retry: Retry) -> OpenAIModel:
         settings = self.document.model
         sampling = Sampling(settings.name, settings.temperature, settings.max_tokens)
         return OpenAIModel(self.door.client, sampling, retry, seconds_left=self.budget.seconds_left)
-
-    def _output_size(self) -> int:
-        """Return how much of one result the model is shown: a tenth of its window."""
-        window = self.document.model.context_window or self.model.context_window()
-        if window is None:
-            return MAX_OUTPUT_CHARACTERS
-        share = int(window * CHARACTERS_PER_TOKEN * WINDOW_SHARE)
-        return max(MIN_OUTPUT_CHARACTERS, min(MAX_OUTPUT_CHARACTERS, share))
 
     def _deliver(self, outcome: Outcome, deadline: float | None) -> int:
         """Hand over what there is; after SIGTERM only until the deadline."""
@@ -223,7 +244,29 @@ class Run:
             thoughts=self.transcript.thoughts,
             audit=self.audit.entries,
             usage=self.budget.usage(),
+            model=self.model_use,
+            requirements=self.document.constraints.requirements,
         )
+
+
+def _output_size(window: int | None) -> int:
+    """Return the characters of one result that the model is shown: a tenth of its window."""
+    if window is None:
+        return MAX_OUTPUT_CHARACTERS
+    share = int(window * CHARACTERS_PER_TOKEN * WINDOW_SHARE)
+    return max(MIN_OUTPUT_CHARACTERS, min(MAX_OUTPUT_CHARACTERS, share))
+
+
+def _told(use: ModelUse) -> str:
+    able = use.capabilities
+    words = {
+        "structured output": able.structured_output,
+        "required tool calls": able.required_calls,
+        "thinking": able.thinking,
+    }
+    found = ", ".join(f"{word}: {'yes' if has else 'no'}" for word, has in words.items())
+    window = able.context_window or "unknown"
+    return f"{able.model} is driven as {use.profile} (context {window}, {found})"
 
 
 def _working_seconds(run_seconds: int) -> float:

@@ -111,6 +111,7 @@ AGENT_REASONS = frozenset(
         Reason.LOOP_DETECTED,
         Reason.CONTEXT_EXHAUSTED,
         Reason.TOOL_FAILED,
+        Reason.POLICY_DENIED,
         Reason.SETUP_FAILED,
         Reason.DEADLINE_EXCEEDED,
         Reason.WORKSPACE_FULL,

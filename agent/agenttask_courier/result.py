@@ -67,6 +67,10 @@ def build_result(account: Account) -> AgentResult:
         audit_trail=report.audit_trail,
         reasoning_log=report.reasoning_log,
         usage=account.usage,
+        model=report.model,
+        summary=report.summary,
+        plan=report.plan,
+        requirements=report.requirements,
     )
 
 

@@ -36,6 +36,51 @@ class Thought(OpenAPIModel):
     confidence: float | None = None
 
 
+class Capabilities(OpenAPIModel):
+    """What the start-up probe found out about a model at its endpoint."""
+
+    model: str
+    context_window: int | None = None
+    """Tokens of prompt and reply together; None when the server does not say."""
+    structured_output: bool = False
+    """A `response_format` with a JSON schema is obeyed."""
+    required_calls: bool = False
+    """`tool_choice: required` gives a strict tool call."""
+    thinking: bool = False
+    """The model writes a reasoning even when asked not to."""
+
+
+class ModelUse(OpenAPIModel):
+    """How the model was driven, and what that was decided from."""
+
+    profile: str
+    """Small or Large."""
+    capabilities: Capabilities
+
+
+class PlanStep(OpenAPIModel):
+    """One operation of a plan."""
+
+    tool: str
+    operation: str
+    params: dict[str, object] = {}
+
+
+class Plan(OpenAPIModel):
+    """What a run in Plan mode set out to do; executed unless the run was read-only."""
+
+    reasoning: str = ""
+    steps: tuple[PlanStep, ...] = ()
+
+
+class Requirement(OpenAPIModel):
+    """One of the task's requirements and what the model says of it."""
+
+    text: str
+    claim: str = "unknown"
+    """met, unmet or unknown: the model's claim, which no check has confirmed."""
+
+
 class AgentReport(OpenAPIModel):
     """What the agent says of its run: believed for display, never for success."""
 
@@ -48,6 +93,11 @@ class AgentReport(OpenAPIModel):
     reasoning_log: tuple[Thought, ...] = ()
     audit_trail: tuple[dict[str, object], ...] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
+    """None when the run ended before its model was asked."""
+    plan: Plan | None = None
+    """Of a run in Plan mode that got one."""
+    requirements: tuple[Requirement, ...] = ()
 
 
 class StepResult(OpenAPIModel):
@@ -115,4 +165,10 @@ class AgentResult(OpenAPIModel):
     audit_trail: tuple[dict[str, object], ...] = ()
     reasoning_log: tuple[Thought, ...] = ()
     usage: Usage = Usage()
+    model: ModelUse | None = None
+    summary: str = ""
+    """The agent's own words: a claim, or the plan of a run in Plan mode."""
+    plan: Plan | None = None
+    requirements: tuple[Requirement, ...] = ()
+    """Claims, for a person to check: the verdict does not depend on them."""
     truncated: bool = False

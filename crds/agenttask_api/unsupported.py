@@ -13,10 +13,6 @@ from agenttask_api.spec import AgentTaskSpec
 UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "promptFrom",
     "contextFrom",
-    "contextTokens",
-    "constraints.onError",
-    "constraints.rubric",
-    "constraints.requirements",
     "agents.count",
     "agents.success",
     "agents.atLeast",
@@ -31,13 +27,10 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
 )
 
 UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {
-    "constraints.mode": ("Plan",),
     "output.mode": ("Patch",),
 }
 
 UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
-    "model.profile",
-    "model.roles",
     "model.maxConcurrentTasks",
     "egress",
     "council.agents",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agenttask_api.agentclass import AgentClassSpec, LimitValues, Toolchain
 from agenttask_api.httphosts import BadHost, HostEntry, common, parse_host
-from agenttask_api.spec import AgentTaskSpec, Constraints, Limits, Resources
+from agenttask_api.spec import AgentTaskSpec, Constraints, Limits, Mode, OnError, Resources
 from agenttask_api.unsupported import unsupported_in_class, unsupported_in_task
 from agenttask_operator.observed import AgentClass
 
@@ -97,6 +97,7 @@ def not_implemented(task: AgentTaskSpec, class_: AgentClass | None) -> tuple[str
 
 def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
     """Return what the task runs with; raises InvalidTask."""
+    _check_mode(task.constraints)
     asked, default, most = task.limits, class_.limits.default, class_.limits.max
     toolchain = _toolchain(task, class_)
     return Granted(
@@ -110,6 +111,15 @@ def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
         docker_host=toolchain.docker_host,
         http_hosts=_http_hosts(task, class_),
     )
+
+
+def _check_mode(constraints: Constraints) -> None:
+    """In Iterative mode the model sees every failure and decides itself how to go on."""
+    if constraints.mode is Mode.ITERATIVE and constraints.on_error is not OnError.ABORT:
+        raise InvalidTask(
+            f"spec.constraints.onError is {constraints.on_error}; it is about the steps of a plan:"
+            " set constraints.mode to Plan, or leave it out"
+        )
 
 
 def _limit(asked: Limits | Constraints, default: LimitValues, most: LimitValues, field: str) -> int:

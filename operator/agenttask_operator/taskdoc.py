@@ -4,7 +4,8 @@ Pure, and without a secret: endpoints and keys go to the courier by other ways.
 """
 
 from agenttask_api import names
-from agenttask_api.agentclass import AgentClassSpec
+from agenttask_api.agentclass import AgentClassSpec, Generation
+from agenttask_api.context import trim_context
 from agenttask_api.spec import AgentTaskSpec, Connection
 from agenttask_api.taskdocument import (
     MAX_DOCUMENT_BYTES,
@@ -25,7 +26,7 @@ def build_document(
         identity=identity,
         role=task.role,
         prompt=task.prompt or "",
-        context=task.context,
+        context=trim_context(task.context, task.context_tokens),
         repo=task.repo,
         setup=task.setup,
         env=task.env,
@@ -57,7 +58,7 @@ def write_document(document: TaskDocument) -> str:
 
 
 def _model(task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted) -> ModelSettings:
-    ours, theirs = task.model, class_.model.generation
+    ours, theirs = task.model, _generation(task, class_)
     return ModelSettings(
         name=granted.model_name,
         temperature=theirs.temperature if ours.temperature is None else ours.temperature,
@@ -65,6 +66,12 @@ def _model(task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted) -> Mod
         context_window=theirs.context_window,
         profile=class_.model.profile.value,
     )
+
+
+def _generation(task: AgentTaskSpec, class_: AgentClassSpec) -> Generation:
+    """Return the class's settings; what it says for the task's role goes first."""
+    special = class_.model.roles.get(task.role, Generation())
+    return class_.model.generation.model_copy(update=special.model_dump(exclude_none=True))
 
 
 def _connections(task: AgentTaskSpec) -> tuple[Connection, ...]:

@@ -40,7 +40,7 @@ DOCUMENT: dict[str, Any] = {
     "role": "DEV",
     "prompt": "Add function hello_world() to utils.py",
     "repo": {"url": "https://git.example/demo.git"},
-    "model": {"name": MODEL},
+    "model": {"name": MODEL, "profile": "Large"},
     "constraints": {},
     "output": {},
     "artifacts": {},

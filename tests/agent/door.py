@@ -26,6 +26,11 @@ def _set() -> threading.Event:
     return event
 
 
+def is_probe(body: dict[str, Any]) -> bool:
+    """Say whether a request is a question of the start-up probe."""
+    return bool(body["messages"] == [{"role": "user", "content": "ok"}])
+
+
 @dataclass
 class DoorDouble:
     """What came through the door, and what the gate is to say."""
@@ -42,6 +47,8 @@ class DoorDouble:
     bundle: bytes | None = None
     report: AgentReport | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
+    """Turns of the work; the start-up probe's questions are in `probes`."""
+    probes: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     databases: Reply | None = None
     """The answer to every statement; None = the task has no connections."""
@@ -65,8 +72,12 @@ class DoorDouble:
         return response
 
     async def chat(self, request: web.Request) -> web.Response:
-        self.requests.append(await request.json())
-        self.called_model.set()
+        body = await request.json()
+        if is_probe(body):
+            self.probes.append(body)
+        else:
+            self.requests.append(body)
+            self.called_model.set()
         if self.refusal:
             status, kind, message = self.refusal
             error = {"message": message, "type": kind, "code": kind}

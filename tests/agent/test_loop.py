@@ -1,7 +1,7 @@
 """The loop with a scripted model and scripted tools: limits, endings, what is said."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -23,11 +23,18 @@ class ScriptedModel:
     replies: list[Reply]
     required: list[bool] = field(default_factory=list)
     seen: list[list[Message]] = field(default_factory=list)
+    variations: list[int] = field(default_factory=list)
 
     def reply(
-        self, conversation: Sequence[Message], tools: Sequence[Message], *, required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        *,
+        required: bool,
+        variation: int = 0,
     ) -> Reply:
         assert tools
+        self.variations.append(variation)
         self.required.append(required)
         self.seen.append(list(conversation))
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
@@ -38,7 +45,7 @@ class ScriptedTools:
     """Answers every call with its number, or always the same."""
 
     constant: bool = False
-    edits: bool = False
+    editing: bool = False
     calls: list[str] = field(default_factory=list)
 
     def schemas(self) -> list[Message]:
@@ -48,7 +55,10 @@ class ScriptedTools:
         assert arguments == {}
         self.calls.append(name)
         output = "same" if self.constant else f"result {len(self.calls)}"
-        return ToolResult(True, name, output, edited=self.edits, seq=len(self.calls))
+        return ToolResult(True, name, output, edited=self.editing, seq=len(self.calls))
+
+    def edits(self, name: str) -> bool:
+        return name.startswith("edit")
 
     def review(self) -> str:
         return "the review"
@@ -100,7 +110,7 @@ def test_two_finish_calls_in_one_reply_are_one():
 
 
 def test_an_edit_after_the_review_needs_another_review():
-    tools = ScriptedTools(edits=True)
+    tools = ScriptedTools(editing=True)
     outcome, model, _, _ = run(FINISH, calling("edit"), FINISH, FINISH, tools=tools)
     assert (outcome.reason, len(model.seen)) == (Reason.COMPLETED, 4)
 
@@ -154,18 +164,80 @@ def test_an_unreadable_call_is_answered_and_valid_in_the_history():
     assert (answer["role"], answer["content"]) == ("tool", "error: cannot be read")
 
 
-def test_the_same_result_again_is_nudged_at_three_and_stopped_at_five():
+def last_texts(model: ScriptedModel) -> list[str]:
+    return [str(seen[-1]["content"]) for seen in model.seen[1:]]
+
+
+def test_the_same_result_again_is_nudged_then_blocked_then_the_end():
     outcome, model, tools, _ = run(calling("look"), tools=ScriptedTools(constant=True))
+    assert (outcome.reason, len(tools.calls), len(model.seen)) == (Reason.LOOP_DETECTED, 3, 5)
+    texts = last_texts(model)
+    assert ["same result before" in text for text in texts] == [False, False, True, False]
+    assert texts[3].startswith("[not executed")
+
+
+def test_a_blocked_call_may_be_made_again_after_an_edit():
+    class Editing(ScriptedTools):
+        def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
+            result = super().call(name, arguments)
+            return replace(result, edited=name == "edit")
+
+    look = calling("look")
+    tools = Editing(constant=True)
+    outcome, _, _, _ = run(look, look, look, calling("edit"), look, FINISH, FINISH, tools=tools)
+    assert (outcome.reason, len(tools.calls)) == (Reason.COMPLETED, 5)
+
+
+def test_alternating_between_two_calls_is_nudged_and_then_the_end():
+    outcome, model, tools, _ = run(*[calling("one"), calling("two")] * 10)
+    assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 8)
+    assert ["to and fro" in text for text in last_texts(model)] == [False] * 5 + [True, True]
+
+
+def test_alternating_edits_that_undo_each_other_are_a_loop_too():
+    pair = [calling("edit_one"), calling("edit_two")]
+    outcome, _, tools, _ = run(*pair * 10, tools=ScriptedTools(editing=True))
+    assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 8)
+
+
+def test_one_error_again_and_again_is_nudged_and_then_the_end():
+    class Failing(ScriptedTools):
+        def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
+            return replace(super().call(name, arguments), ok=False, error="not found")
+
+    names = [calling(name) for name in "abcdefgh"]
+    outcome, model, tools, _ = run(*names, tools=Failing())
     assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 5)
-    texts = [str(seen[-1]["content"]) for seen in model.seen[1:]]
-    assert ["same result before" in text for text in texts] == [False, False, True, True]
+    assert ["same error" in text for text in last_texts(model)] == [False, False, True, True]
 
 
-def test_alternating_between_two_calls_is_a_loop_too():
-    outcome, _, tools, _ = run(
-        *[calling("one"), calling("two")] * 10, tools=ScriptedTools(constant=True)
-    )
-    assert (outcome.reason, len(tools.calls)) == (Reason.LOOP_DETECTED, 9)
+def test_looking_without_changing_is_remarked_on_every_tenth_operation():
+    names = [calling(f"look_{n}") for n in range(25)]
+    _, model, _, _ = run(*names, replies=21)
+    found = [n for n, text in enumerate(last_texts(model), 1) if "without changing" in text]
+    assert found == [10, 20]
+
+
+def test_the_same_reply_again_is_asked_for_in_another_way():
+    said = [calling("look"), calling("look"), calling("look"), calling("other"), FINISH, FINISH]
+    _, model, _, _ = run(*said)
+    assert model.variations == [0, 0, 1, 2, 0, 0]
+
+
+def test_a_failed_change_cancels_the_later_changes_of_its_reply():
+    class Failing(ScriptedTools):
+        def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
+            return replace(super().call(name, arguments), ok=name != "edit_a")
+
+    batch = calling("edit_a", "look", "edit_b")
+    _, model, tools, _ = run(batch, calling("edit_b"), FINISH, FINISH, tools=Failing())
+    assert tools.calls == ["edit_a", "look", "edit_b"]
+    answers = [str(m["content"]) for m in model.seen[1] if m["role"] == "tool"]
+    assert [a.startswith("[not executed: an earlier change") for a in answers] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_different_results_are_no_loop():

@@ -139,3 +139,12 @@ def test_hosts_are_what_both_allow(asked, allowed, found):
 def test_hosts_beyond_the_class_are_refused_by_name(asked, allowed, words):
     with pytest.raises(InvalidTask, match=words):
         granted({"tools": {"httpHosts": asked}}, tools={"httpHosts": allowed})
+
+
+@pytest.mark.parametrize("on_error", ["Skip", "Retry"])
+def test_on_error_is_about_the_steps_of_a_plan(on_error: str):
+    constraints = {"onError": on_error}
+    with pytest.raises(InvalidTask, match=f"onError is {on_error}.*set constraints.mode to Plan"):
+        granted({"constraints": constraints})
+    assert granted({"constraints": constraints | {"mode": "Plan"}})
+    assert granted({"constraints": {"onError": "Abort"}})

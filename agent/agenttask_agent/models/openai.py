@@ -21,7 +21,7 @@ from agenttask_agent.models.retry import (
     is_retryable,
     retry_after,
 )
-from agenttask_agent.outcome import ModelFailed, Stop
+from agenttask_agent.outcome import ContextOverflow, ModelFailed, ModelRefused, Stop
 from agenttask_api.reasons import Reason
 
 CHAT = "/v1/chat/completions"
@@ -59,12 +59,33 @@ class OpenAIModel:
         self.reply_tokens = self.sampling.max_tokens or DEFAULT_REPLY_TOKENS
 
     def reply(
-        self, conversation: Sequence[Message], tools: Sequence[Message], *, required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        *,
+        required: bool,
+        variation: int = 0,
     ) -> Reply:
-        """Return the next reply; raises Stop, or ModelFailed after the last retry."""
-        body = self._send(lambda: self._request(conversation, tools, required))
-        self.answered = True
+        """Return the next reply; raises Stop, or ModelFailed after the last retry.
+
+        A `variation` above 0 gives another seed and a warmer temperature.
+        """
+        body = self._send(lambda: self._request(conversation, tools, required, variation))
         return parse_reply(body, [_name(tool) for tool in tools])
+
+    def ask(self, request: Message) -> Message:
+        """Return the body of one chat completion, with this model's name, bounds and retries.
+
+        For questions that are no turn of a conversation. Raises as `reply` does; a 4xx
+        that asking again cannot change is ModelRefused with its status.
+        """
+        return self._send(lambda: self._defaults() | request)
+
+    def _defaults(self) -> Message:
+        body: Message = {"model": self.sampling.name, "max_completion_tokens": self.reply_tokens}
+        if self.sampling.temperature is not None:
+            body["temperature"] = self.sampling.temperature
+        return body
 
     def context_window(self) -> int | None:
         """Return the server's max_model_len, None when it does not say; never raises."""
@@ -77,21 +98,27 @@ class OpenAIModel:
         return found if isinstance(found, int) and found > 0 else None
 
     def _request(
-        self, conversation: Sequence[Message], tools: Sequence[Message], required: bool
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Message],
+        required: bool,
+        variation: int,
     ) -> Message:
-        body: Message = {"model": self.sampling.name, "messages": list(conversation)}
+        body = self._defaults() | {"messages": list(conversation)}
         if tools:
             choice = "required" if required or self.always_required else "auto"
             body |= {"tools": list(tools), "tool_choice": choice}
-        if self.sampling.temperature is not None:
-            body["temperature"] = self.sampling.temperature
-        return body | {"max_completion_tokens": self.reply_tokens}
+        if variation:
+            warm = max(self.sampling.temperature or 0.0, min(1.0, 0.3 + 0.1 * variation))
+            body |= {"seed": variation, "temperature": warm}
+        return body
 
     def _send(self, request: Callable[[], Message]) -> Message:
         attempts: list[Attempt] = []
         while len(attempts) < self.retry.tries:
             answer = self._try(request())
             if isinstance(answer, dict):
+                self.answered = True
                 return answer
             attempt, asked = answer
             attempts.append(attempt)
@@ -137,13 +164,13 @@ class OpenAIModel:
 
     def _final(self, error: refusals.Refusal) -> Stop:
         if refusals.is_overflow(error):
-            return Stop(Reason.CONTEXT_EXHAUSTED, str(error))
+            return ContextOverflow(str(error))
         if error.is_called("budget_exceeded"):
             return Stop(Reason.BUDGET_EXCEEDED, str(error))
         if error.is_called("gate_closed"):
             late = self.seconds_left() <= 0 or refusals.is_deadline(error)
             return Stop(Reason.DEADLINE_EXCEEDED if late else Reason.CANCELLED, str(error))
-        return ModelFailed(str(error))
+        return ModelRefused(error.status, str(error))
 
 
 def _object(response: httpx.Response) -> Message:

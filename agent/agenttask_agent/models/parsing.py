@@ -26,6 +26,7 @@ CUT_OFF = (
     "your reply was cut off at the token limit, so its tool call was not executed;"
     " make a smaller call"
 )
+CUT_OFF_PLAN = "the reply was cut off at the token limit; make a shorter plan"
 UNREADABLE = (
     "your reply looks like a tool call but cannot be read; use the tool calling format,"
     ' arguments as one JSON object, for example {"path": "README.md"}'
@@ -52,6 +53,7 @@ def parse_reply(body: Message, names: Sequence[str]) -> Reply:
         problem=problem,
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
+        cut=cut,
     )
 
 
@@ -68,6 +70,15 @@ def parse_object(text: str) -> dict[str, object] | None:
         if isinstance(value, dict):
             return _dict(storable({str(key): item for key, item in value.items()}))
     return None
+
+
+def find_object(text: str) -> dict[str, object] | None:
+    """Return the text's object, or else the first one that stands among prose."""
+    found = parse_object(text)
+    if found or "{" not in text:
+        return found
+    value = _leading_object(text[text.find("{") :])
+    return _dict(storable(value)) if isinstance(value, dict) else None
 
 
 def repair_name(name: str, names: Sequence[str]) -> str:

@@ -102,6 +102,10 @@ class Script(ScriptModel):
     """How answers name the script; the file's name when empty."""
     model: Annotated[str, Field(min_length=1, max_length=253)]
     max_model_len: Annotated[int, Field(ge=1, le=10_000_000)] = DEFAULT_WINDOW
+    structured_output: bool = True
+    """Whether the rehearsed server obeys a schema."""
+    required_calls: bool = True
+    """Whether it obeys `tool_choice: required`."""
     conversations: Annotated[tuple[Conversation, ...], Field(min_length=1)]
 
 

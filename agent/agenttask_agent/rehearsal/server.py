@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from agenttask_agent.rehearsal import answers
 from agenttask_agent.rehearsal.answers import BUSY, Body, Refused
+from agenttask_agent.rehearsal.constraints import forced_reply
 from agenttask_agent.rehearsal.placeholders import Unfilled
 from agenttask_agent.rehearsal.script import Conversation, Fault, Reply, Script
 
@@ -46,6 +47,9 @@ class Stage:
     def find(self, request: Body) -> tuple[Reply, Fault | None, list[Body]]:
         """Return the reply, the fault that is due, and the messages; raises Refused."""
         messages = checked_messages(request, self.models())
+        forced = self._forced(request)
+        if forced:
+            return forced, None, messages
         script, conversation = self._conversation(str(request.get("model")), messages)
         turn = sum(m.get("role") == "assistant" for m in messages)
         if turn >= len(conversation.replies):
@@ -55,6 +59,10 @@ class Stage:
             )
         reply = conversation.replies[turn]
         return reply, self._due(reply.fault, messages), messages
+
+    def _forced(self, request: Body) -> Reply | None:
+        script = next(s for s in self.scripts if s.model == request.get("model"))
+        return forced_reply(request, script)
 
     def _conversation(self, model: str, messages: list[Body]) -> tuple[Script, Conversation]:
         prompt = next((text_of(m) for m in messages if m.get("role") == "user"), "")

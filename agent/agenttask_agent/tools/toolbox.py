@@ -46,6 +46,27 @@ class Toolbox:
         """Return the allowed operations, and only those, for the model."""
         return [tool_schema(operation) for operation in self.policy.allowed(self.catalogue)]
 
+    def plannable(self) -> list[dict[str, object]]:
+        """Return what a plan may name: a read-only run only plans, so its plan may write."""
+        policy = replace(self.policy, read_only=False)
+        return [tool_schema(operation) for operation in policy.allowed(self.catalogue)]
+
+    def problem(self, name: str, arguments: dict[str, object]) -> str:
+        """Return why an operation does not take these arguments; nothing when it does."""
+        operation = self._find(name)
+        if operation is None:
+            return "there is no such operation"
+        try:
+            operation.params.model_validate(arguments)
+        except ValidationError as error:
+            return _explain(error)
+        return ""
+
+    def edits(self, name: str) -> bool:
+        """Say whether an operation changes the files that are the work."""
+        operation = self._find(name)
+        return operation is not None and operation.edits
+
     def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
         """Execute one operation by wire or dotted name; never raises for what it is given."""
         started = self.clock()

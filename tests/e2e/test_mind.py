@@ -1,0 +1,66 @@
+"""How the agent works, as a task asks for it: plans, requirements, profile and role."""
+
+import json
+
+from tests.e2e.tasks import PYTEST, Home, agent_class, task, until
+from tests.e2e.test_tools import result_of
+
+from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
+
+MODEL = {"endpoint": f"http://model.{WHERE}.svc:8000", "name": REHEARSAL_MODEL}
+KINDS = {"analysis", "decision", "action", "observation", "conclusion", "error"}
+
+
+def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
+    model = MODEL | {"profile": "Large", "roles": {"ARCHITECT": {"maxTokens": 1234}}}
+    base = {"spec": {"model": model, "nats": {"url": NATS_URL}}}
+    home.kubectl.apply(agent_class("driven", base))
+    plan = {"mode": "Plan", "onError": "Skip"}
+    wanted = {"requirements": ["It returns a text.", "It is fast."], "rubric": "Small is good."}
+    read_only = {"mode": "Plan", "readOnly": True}
+    home.apply(
+        task("skips", "Plan the greeting and skip.", constraints=plan, verify=[PYTEST]),
+        task(
+            "plans",
+            "Only plan the greeting.",
+            constraints=read_only,
+            role="ARCHITECT",
+            className="driven",
+            output={"mode": "None"},
+        ),
+        task(
+            "meets",
+            "Meet the requirements.",
+            constraints=wanted,
+            context="first\n" * 100,
+            contextTokens=10,
+        ),
+        task("lost", "Meet the requirements.", constraints={"onError": "Skip"}),
+    )
+
+    skipped = until(home, "skips", phase="Succeeded", verdict="Verified")
+    planned = until(home, "plans", phase="Succeeded", verdict="NoChange")
+    until(home, "meets", phase="Succeeded")
+    lost = until(home, "lost", phase="Failed", reason="InvalidSpec")
+
+    assert skipped["operations"] == {"total": 2, "failed": 1, "denied": 0}
+    assert skipped["artifacts"]["filesChanged"] == ["utils.py"]
+    result = result_of(home, "skips")
+    assert [s["operation"] for s in result["plan"]["steps"]] == ["read_file", "append_file"]
+    assert {t["type"] for t in result["reasoning_log"]} <= KINDS
+    assert result["model"]["profile"] == "Large"
+    assert result["model"]["capabilities"]["structured_output"] is True
+
+    assert planned.get("operations", {}).get("total", 0) == 0
+    result = result_of(home, "plans")
+    assert result["operations"] == []
+    assert [s["operation"] for s in result["plan"]["steps"]] == ["append_file"]
+    assert "1. files.append_file" in result["summary"]
+    assert result["model"]["profile"] == "Large"
+
+    claims = [(r["text"], r["claim"]) for r in result_of(home, "meets")["requirements"]]
+    assert claims == [("It returns a text.", "met"), ("It is fast.", "unmet")]
+    assert "set constraints.mode to Plan" in lost["message"]
+    document = json.dumps(home.get("job", "-l", "agenttask.dev/task=meets"))
+    assert "context cut at spec.contextTokens" in document
+    assert "1234" in json.dumps(home.get("job", "-l", "agenttask.dev/task=plans"))
