@@ -12,11 +12,13 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from agenttask_api.databases import DatabaseError, Failure
+from agenttask_api.masking import Mask
 from agenttask_api.spec import Connection, ConnectionKind
-from agenttask_databases.masking import Mask
 
 CA_FILE = "ca.crt"
 MAX_KEY_BYTES = 8192
+MIN_CHARACTERS = 4
+"""Shorter values would tear ordinary words apart when they are hidden."""
 DEFAULT_PORTS = {
     ConnectionKind.POSTGRESQL: 5432,
     ConnectionKind.REDIS: 6379,
@@ -73,7 +75,7 @@ class ConnectionConfig:
     @property
     def mask(self) -> Mask:
         """What hides the credentials."""
-        return Mask(self.secrets)
+        return Mask(self.secrets, MIN_CHARACTERS)
 
 
 def read_connection(connection: Connection, root: Path) -> ConnectionConfig:
