@@ -39,6 +39,7 @@ from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
+from agenttask_agent.tools.wholeoutput import MAX_BYTES, WholeOutput, read_whole
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
 from agenttask_agent.workers import Job, Worker, choose_worker
@@ -191,6 +192,7 @@ class Run:
             http=self.equipment.http,
             docker=self.equipment.docker,
             databases=self.equipment.databases,
+            whole_output=self._whole_output(),
         )
         return Toolbox(
             context,
@@ -201,6 +203,12 @@ class Run:
             max_output=_output_size(window),
             catalogue=available(context),
         )
+
+    def _whole_output(self) -> WholeOutput:
+        """Leave half of the task's artifacts to the others, which are handed over first."""
+        most = min(MAX_BYTES, self.document.artifacts.max_bytes // 2)
+        path = self.paths.tests_log
+        return WholeOutput(path, self.redactor, path.name, max_bytes=most)
 
     def _model(self, retry: Retry) -> OpenAIModel:
         settings = self.document.model
@@ -231,10 +239,18 @@ class Run:
                 self._hand_over(path, partial(self.door.put_artifact, path.name))
         if bundle:
             self._hand_over(bundle, self.door.put_bundle)
+        log = self.paths.tests_log
+        if os.path.lexists(log):
+            self._hand_over(log, partial(self.door.put_artifact, log.name), read_whole)
 
-    def _hand_over(self, path: Path, put: Callable[[bytes], None]) -> None:
+    def _hand_over(
+        self,
+        path: Path,
+        put: Callable[[bytes], None],
+        read: Callable[[Path], bytes] = Path.read_bytes,
+    ) -> None:
         try:
-            put(path.read_bytes())
+            put(read(path))
         except (DoorClosed, OSError) as error:
             self.transcript.thought(self.budget.replies, "error", f"{path.name}: {error}")
 

@@ -23,17 +23,48 @@ MAX_TASKS = 2000
 MACHINE = Path("/proc/loadavg")
 
 
+@dataclass(frozen=True)
+class Names:
+    """Files of a cgroup, relative to its mount, and the cache's lines in `stat`."""
+
+    memory_limit: str
+    memory_used: str
+    stat: str
+    cache: tuple[str, str]
+    tasks_limit: str
+    tasks: str
+
+
+V2 = Names(
+    memory_limit="memory.max",
+    memory_used="memory.current",
+    stat="memory.stat",
+    cache=("inactive_file", "active_file"),
+    tasks_limit="pids.max",
+    tasks="pids.current",
+)
+V1 = Names(
+    memory_limit="memory/memory.limit_in_bytes",
+    memory_used="memory/memory.usage_in_bytes",
+    stat="memory/memory.stat",
+    cache=("total_inactive_file", "total_active_file"),
+    tasks_limit="pids/pids.max",
+    tasks="pids/pids.current",
+)
+
+
 @dataclass
 class Memory:
-    """Reads the limit once and the use again and again; `root` is a cgroup v2 folder."""
+    """Reads the limits once and the use again and again; `root` is where cgroups are."""
 
     root: Path = CGROUP
     exceeded: bool = False
     most_tasks: int = MAX_TASKS
 
     def __post_init__(self) -> None:
-        self.limit = _number(self.root / "memory.max")
-        self.processes = _number(self.root / "pids.max")
+        self._names = V1 if (self.root / "memory").is_dir() else V2
+        self.limit = _number(self.root / self._names.memory_limit)
+        self.tasks = _number(self.root / self._names.tasks_limit)
 
     @property
     def per_process(self) -> int:
@@ -49,8 +80,8 @@ class Memory:
 
     def _is_crowded(self) -> bool:
         """Say whether too many threads run: of the container's, or of our own offspring's."""
-        running = _number(self.root / "pids.current") or 0
-        if self.processes and running > self.processes * SHARE_OF_ALL:
+        running = _number(self.root / self._names.tasks) or 0
+        if self.tasks and running > self.tasks * SHARE_OF_ALL:
             return True
         # A busy machine is counted through, a quiet one need not be.
         if _tasks_of_machine() <= self.most_tasks:
@@ -59,13 +90,13 @@ class Memory:
 
     def _used(self) -> int:
         """Return the bytes in use, without the cache that the kernel can drop."""
-        used = _number(self.root / "memory.current") or 0
+        used = _number(self.root / self._names.memory_used) or 0
         try:
-            lines = (self.root / "memory.stat").read_text(encoding="ascii").splitlines()
+            lines = (self.root / self._names.stat).read_text(encoding="ascii").splitlines()
         except OSError:
             return used
         stat = dict(line.split(" ", 1) for line in lines)
-        return used - int(stat.get("inactive_file", 0)) - int(stat.get("active_file", 0))
+        return used - sum(int(stat.get(name, 0)) for name in self._names.cache)
 
 
 def _number(path: Path) -> int | None:
