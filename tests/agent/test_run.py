@@ -205,7 +205,9 @@ def test_a_call_repeated_five_times_is_a_loop(make_pod: MakePod):
     report = reported(pod)
     assert (report.stop_reason, report.usage.model_calls) == ("LoopDetected", PROBES + 5)
     said = [r["messages"][-1]["content"] for r in pod.door.requests]
-    assert ["same result before" in text for text in said] == [False, False, False, True, True]
+    assert ["same result before" in text for text in said] == [False, False, False, True, False]
+    assert said[4].startswith("[not executed")
+    assert len(pod.door.report.operations if pod.door.report else ()) == 3
 
 
 def test_a_conversation_too_long_for_the_model_is_context_exhausted(make_pod: MakePod):
