@@ -26,8 +26,7 @@ from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.loop import Loop
 from agenttask_agent.messages import Message, Reply, ToolCall
 from agenttask_agent.results import ToolResult
-from agenttask_agent.transcript import Transcript
-from agenttask_api.door import DoorEvent
+from agenttask_agent.transcript import Publish, Transcript
 
 STEPS = 200
 RUNS = 5
@@ -66,6 +65,8 @@ class Clocked:
     """A model and a toolbox whose own time is added up."""
 
     tools: Tools
+    thinking: Callable[[], None]
+    """What happens while a real model would be writing."""
     outside: float = 0.0
     steps: list[float] = field(default_factory=list)
     """The loop's own time of each step, in seconds."""
@@ -79,6 +80,7 @@ class Clocked:
         call = ToolCall(f"c{number}", "files_list_files", looking)
         if number > STEPS:
             call = ToolCall(f"c{number}", "finish", {"summary": "done"})
+        self.thinking()
         self.outside, self.since = 0.0, time.perf_counter()
         return Reply("Reading on.", calls=(call,), input_tokens=100 * number, output_tokens=20)
 
@@ -102,10 +104,10 @@ class Clocked:
             self.outside += time.perf_counter() - began
 
 
-def one_run(publish: Callable[[DoorEvent], None]) -> list[float]:
+def one_run(publish: Publish, thinking: Callable[[], None]) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         tools = Tools(make_repository(Path(folder) / "repo"), Path(folder) / "tmp")
-        clocked = Clocked(tools)
+        clocked = Clocked(tools, thinking)
         recorder = Transcript(Path(folder) / "transcript.jsonl", publish)
         budget = Budget(Limits(STEPS + 10, STEPS + 10, 10**9))
         loop = Loop(clocked, clocked, recorder, budget, compaction=Compaction(10**9))
@@ -127,8 +129,8 @@ def start_up() -> object:
     return {"median_s": round(statistics.median(taken), 3), "min_s": round(min(taken), 3)}
 
 
-def per_step(publish: Callable[[DoorEvent], None]) -> object:
-    runs = [one_run(publish) for _ in range(RUNS)]
+def per_step(publish: Publish, thinking: Callable[[], None] = lambda: None) -> object:
+    runs = [one_run(publish, thinking) for _ in range(RUNS)]
     return {f"step {n}": at(runs, n) for n in (WINDOW, 50, 100, STEPS - WINDOW - 1)}
 
 
@@ -150,7 +152,7 @@ def door() -> Iterator[Door]:
 def main() -> None:
     figures = {"overhead_ms": per_step(lambda _: None)}
     with door() as way_out:
-        figures["overhead_with_events_ms"] = per_step(way_out.tell)
+        figures["overhead_with_events_ms"] = per_step(way_out.tell, way_out.flush)
         if way_out.lost_events:
             raise SystemExit(f"{way_out.lost_events} events were lost")
     figures["import to first request"] = start_up()
