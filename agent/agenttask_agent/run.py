@@ -43,7 +43,7 @@ from agenttask_agent.transcript import Transcript
 from agenttask_agent.workers import Job, Worker, choose_worker
 from agenttask_api import names
 from agenttask_api.reasons import Reason
-from agenttask_api.result import ModelUse
+from agenttask_api.result import AgentTests, ModelUse
 from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
@@ -126,6 +126,7 @@ class Run:
         self.transcript = Transcript(paths.transcript, door.tell)
         self.audit = AuditTrail(paths.audit, self.redactor)
         self.base = self.repository.head() or ""
+        self.review = Review(self.repository, self.base)
         self.model_use: ModelUse | None = None
         self.model = self._model(patience.retry)
 
@@ -194,7 +195,7 @@ class Run:
             context,
             self.equipment.policy,
             self.audit,
-            Review(self.repository, self.base),
+            self.review,
             self.redactor,
             max_output=_output_size(window),
             catalogue=available(context),
@@ -244,6 +245,7 @@ class Run:
             usage=self.budget.usage(),
             model=self.model_use,
             requirements=self.document.constraints.requirements,
+            tests=AgentTests(before=self.review.before, after=self.review.after),
         )
 
 

@@ -71,6 +71,28 @@ def test_the_report_tells_the_whole_story(make_pod: MakePod, hello_world: Script
     assert report.summary.startswith("Added hello_world()")
 
 
+def test_tests_before_and_after_are_those_around_the_edits(make_pod: MakePod):
+    good, bad = "def test_x():\n    assert True\n", "def test_x():\n    assert False\n"
+    run = call("tests_pytest", path="test_x.py")
+    write = call("files_write_file", path="test_x.py", content=good)
+    pod = make_pod(script_of(run, write, run, *FINISH), project={"test_x.py": bad})
+    tests = reported(pod).tests
+    assert tests.before is not None
+    assert tests.after is not None
+    assert (tests.before.failed, tests.before.passed) == (1, 0)
+    assert (tests.after.failed, tests.after.passed) == (0, 1)
+
+
+def test_tests_of_an_older_state_are_not_those_after(make_pod: MakePod):
+    run = call("tests_pytest", path="test_x.py")
+    pod = make_pod(
+        script_of(WRITE, run, call("files_write_file", path="b.txt", content="b"), *FINISH),
+        project={"test_x.py": "def test_x():\n    assert True\n"},
+    )
+    tests = reported(pod).tests
+    assert (tests.before, tests.after) == (None, None)
+
+
 def test_the_handover_is_in_the_order_of_the_contract(make_pod: MakePod, hello_world: Script):
     pod = make_pod(hello_world)
     reported(pod)
