@@ -71,6 +71,40 @@ def test_the_report_tells_the_whole_story(make_pod: MakePod, hello_world: Script
     assert report.summary.startswith("Added hello_world()")
 
 
+SAID = {"content": "I am thinking."}
+LATE = LIST | {"fault": {"delaySeconds": 9, "times": 9}}
+GONE = LIST | {"fault": {"status": 500, "times": 99}}
+LONG = LIST | {"fault": {"status": 400, "message": "maximum context length", "times": 99}}
+
+
+@pytest.mark.parametrize(
+    ("replies", "task", "reason"),
+    [
+        pytest.param(looking(3), {"constraints": {"maxIterations": 2}}, "IterationLimit"),
+        pytest.param(looking(3), {"constraints": {"maxOperations": 2}}, "BudgetExceeded"),
+        pytest.param([LIST] * 9, {}, "LoopDetected"),
+        pytest.param([SAID] * 9, {}, "ModelMisunderstood"),
+        pytest.param([GONE], {}, "ModelError"),
+        pytest.param([LONG], {}, "ContextExhausted"),
+        pytest.param(
+            [LATE],
+            {"clocks": {"runSeconds": 4, "flushSeconds": 9, "graceSeconds": 9}},
+            "DeadlineExceeded",
+        ),
+    ],
+)
+def test_however_a_run_ends_its_work_is_kept(
+    make_pod: MakePod, replies: list[Any], task: dict[str, Any], reason: str
+):
+    pod = make_pod(script_of(WRITE, *replies), **task)
+    report = reported(pod)
+    assert report.stop_reason == reason
+    assert git(pod.repo, "show", f"{report.commit_sha}:new.txt") == "new"
+    assert pod.door.bundle
+    assert report.reasoning_log[-1].type == "error"
+    assert [o.operation for o in report.operations][0] == "files.write_file"
+
+
 def test_tests_before_and_after_are_those_around_the_edits(make_pod: MakePod):
     good, bad = "def test_x():\n    assert True\n", "def test_x():\n    assert False\n"
     run = call("tests_pytest", path="test_x.py")
