@@ -4,7 +4,7 @@
 |---|---|---|
 | Plan | any | `plan.PlanWorker` |
 | Iterative | Large | `loop.Loop` |
-| Iterative | Small | `small.entry.SmallWorker` |
+| Iterative | Small | `small.entry.SmallWorker` where a change is wanted, else `loop.Loop` |
 
 Every worker is made from one `Job`, is run once with the opening messages, and says
 why it ended. It raises nothing that is foreseen: a `Stop` from below it becomes its
@@ -31,6 +31,8 @@ from agenttask_agent.messages import Message, Reply
 from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.plan import PlanToolbox, PlanWorker
+from agenttask_agent.small.entry import SmallWorker
+from agenttask_agent.small.index import read_index
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
 from agenttask_api.spec import Mode
@@ -82,7 +84,8 @@ def choose_worker(job: Job, profile: Profile) -> Worker:
     """Return the worker for the task's mode and the model's profile."""
     if job.document.constraints.mode is Mode.PLAN:
         return _plan_worker(job)
-    del profile  # The bounded questions of Small are not there yet.
+    if profile is Profile.SMALL and job.document.change_wanted():
+        return _small(job)
     return _loop(job)
 
 
@@ -98,6 +101,18 @@ def _loop(job: Job) -> Loop:
             job.capabilities.context_window,
             job.document.model.max_tokens or DEFAULT_REPLY_TOKENS,
         ),
+    )
+
+
+def _small(job: Job) -> SmallWorker:
+    return SmallWorker(
+        job.document,
+        job.model,
+        job.toolbox,
+        job.recorder,
+        job.budget,
+        read_index(job.root),
+        job.capabilities.context_window,
     )
 
 
