@@ -41,7 +41,7 @@ from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
-from agenttask_agent.workers import Job, Worker, choose_worker
+from agenttask_agent.workers import Job, Worker, choose_way, choose_worker
 from agenttask_api import names
 from agenttask_api.reasons import Reason
 from agenttask_api.result import AgentTests, ModelUse
@@ -168,7 +168,8 @@ class Run:
         settings = self.document.model
         found = probe(self.model, settings.name, settings.context_window, self.budget.count_probe)
         profile = choose_profile(settings.profile, found)
-        self.model_use = ModelUse(profile=profile.value, capabilities=found)
+        way = choose_way(self.document, profile)
+        self.model_use = ModelUse(profile=profile.value, way=way.value, capabilities=found)
         self.transcript.thought(0, "observation", _told(self.model_use))
         job = Job(
             document=self.document,
@@ -179,7 +180,7 @@ class Run:
             root=self.paths.repo,
             capabilities=found,
         )
-        return choose_worker(job, profile)
+        return choose_worker(job, way)
 
     def _toolbox(self, window: int | None) -> Toolbox:
         context = ToolContext(
@@ -268,7 +269,7 @@ def _told(use: ModelUse) -> str:
     }
     found = ", ".join(f"{word}: {'yes' if has else 'no'}" for word, has in words.items())
     window = able.context_window or "unknown"
-    return f"{able.model} is driven as {use.profile} (context {window}, {found})"
+    return f"{able.model} is driven as {use.profile} by {use.way} (context {window}, {found})"
 
 
 def _working_seconds(run_seconds: int) -> float:

@@ -18,8 +18,9 @@ so that policy, audit and redaction hold; `root` is for looking (an index of nam
 What happens is told to `recorder.thought(...)`; whole messages to `recorder.message(...)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -80,13 +81,31 @@ class Worker(Protocol):
         ...
 
 
-def choose_worker(job: Job, profile: Profile) -> Worker:
-    """Return the worker for the task's mode and the model's profile."""
-    if job.document.constraints.mode is Mode.PLAN:
-        return _plan_worker(job)
-    if profile is Profile.SMALL and job.document.change_wanted():
-        return _small(job)
-    return _loop(job)
+class Way(StrEnum):
+    """How a run's work is done."""
+
+    PLAN = "Plan"
+    LOOP = "Loop"
+    QUESTIONS = "Questions"
+    """Bounded questions, for small models that are to change something."""
+
+
+def choose_way(document: TaskDocument, profile: Profile) -> Way:
+    """Return how the work is done, from the task's mode and the model's profile."""
+    if document.constraints.mode is Mode.PLAN:
+        return Way.PLAN
+    small = profile is Profile.SMALL and document.change_wanted()
+    return Way.QUESTIONS if small else Way.LOOP
+
+
+def choose_worker(job: Job, way: Way) -> Worker:
+    """Return the worker that works in this way."""
+    makers: dict[Way, Callable[[Job], Worker]] = {
+        Way.PLAN: _plan_worker,
+        Way.LOOP: _loop,
+        Way.QUESTIONS: _small,
+    }
+    return makers[way](job)
 
 
 def _loop(job: Job) -> Loop:

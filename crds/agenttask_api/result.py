@@ -55,6 +55,8 @@ class ModelUse(OpenAPIModel):
 
     profile: str
     """Small or Large."""
+    way: str = ""
+    """Plan, Loop or Questions: who did the work, from the profile and the task's mode."""
     capabilities: Capabilities
 
 
