@@ -61,6 +61,7 @@ ALL = {"all": "true"}
         ),
         pytest.param("delete clusters --all", ("delete", "clusters"), (), ALL, id="all"),
         pytest.param("binary kubectl", ("binary",), ("kubectl",), {}, id="one word"),
+        pytest.param("binary", ("binary",), (), {}, id="no word"),
     ],
 )
 def test_line_is_read_as_kind_reads_it(line, command, words, flags):

@@ -28,7 +28,7 @@ Usage: kind COMMAND [flags]
   export logs [DIR] [--name N]
   load docker-image IMAGE... [--name N]
   load image-archive FILE... [--name N]
-  binary NAME     print where kubectl, nats-server, coredns, ... are; build them when needed
+  binary [NAME]   print where kubectl, nats-server, coredns, ... are; build them when needed
   version
 
 The default name is "kind", or $KIND_CLUSTER_NAME. -q is for quiet.
@@ -183,7 +183,7 @@ def binary(given: Arguments, progress: Progress) -> None:
                 f"unknown program {name!r}, known are {', '.join(binaries.PROGRAMS)}"
             )
     with progress:
-        paths = binaries.ensure_binaries(given.words, progress.step)
+        paths = binaries.ensure_binaries(given.words or binaries.PROGRAMS, progress.step)
     for path in paths.values():
         print(path)
 

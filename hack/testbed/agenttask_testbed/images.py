@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ GIT_SERVER = Image(
 )
 REDIS = Image("redis", "hack/testbed/redis-server/Dockerfile", context="hack/testbed/redis-server")
 NATS = Image("nats", "hack/testbed/nats/Dockerfile")
+ALL = (*PRODUCT, GIT_SERVER, NATS)
 
 
 def binary(name: str) -> str:
@@ -65,7 +66,13 @@ def load(image: Image, cluster: str) -> None:
 
 def build_and_load(cluster: str, say: Callable[[str], None]) -> None:
     """Build all images and load them into the cluster, telling what is being done."""
-    for image in (*PRODUCT, GIT_SERVER, NATS):
+    build_all(ALL, say)
+    for image in ALL:
+        load(image, cluster)
+
+
+def build_all(images: Iterable[Image], say: Callable[[str], None]) -> None:
+    """Build images, telling what is being done."""
+    for image in images:
         say(f"image {image.name}")
         build_nats() if image is NATS else build(image)
-        load(image, cluster)
