@@ -6,6 +6,8 @@ told as they happen and lost without harm.
 """
 
 import contextlib
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from agenttask_api.result import AgentReport
 ORDINARY_SECONDS = 30.0
 UPLOAD_SECONDS = 120.0
 EVENT_SECONDS = 2.0
+FLUSH_SECONDS = 2.0
+MAX_WAITING_EVENTS = 1000
 
 
 class DoorClosed(Exception):
@@ -50,11 +54,17 @@ def open_client(socket: Path) -> Iterator[httpx.Client]:
 
 
 class Door:
-    """What the agent says to the courier."""
+    """What the agent says to the courier.
+
+    Events go out one after the other in a thread of their own, so that the work never
+    waits for them; those that are waiting go before the result.
+    """
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
         self.lost_events = 0
+        self._events: queue.Queue[bytes] = queue.Queue(MAX_WAITING_EVENTS)
+        self._sender: threading.Thread | None = None
 
     @contextlib.contextmanager
     def lifeline(self) -> Iterator[None]:
@@ -69,13 +79,33 @@ class Door:
             raise DoorClosed(f"no lifeline: {error}") from error
 
     def tell(self, event: DoorEvent) -> None:
-        """Send one event; what cannot be sent is counted and forgotten."""
+        """Send one event soon; what cannot be sent is counted and forgotten."""
         body = event.model_dump_json(by_alias=True).encode(errors="replace")
+        if self._sender is None:
+            self._sender = threading.Thread(target=self._send_events, name="events", daemon=True)
+            self._sender.start()
         try:
             if len(body) <= MAX_EVENT_BYTES:
-                self._send("POST", "/events", body, EVENT_SECONDS, "application/json")
-        except DoorClosed:
+                self._events.put_nowait(body)
+        except queue.Full:
             self.lost_events += 1
+
+    def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait until the events told so far are sent, but no longer than this."""
+        deadline = time.monotonic() + seconds
+        with self._events.all_tasks_done:
+            while self._events.unfinished_tasks and time.monotonic() < deadline:
+                self._events.all_tasks_done.wait(max(0.0, deadline - time.monotonic()))
+
+    def _send_events(self) -> None:
+        while True:
+            body = self._events.get()
+            try:
+                self._send("POST", "/events", body, EVENT_SECONDS, "application/json")
+            except (DoorClosed, RuntimeError):  # RuntimeError: the client was closed.
+                self.lost_events += 1
+            finally:
+                self._events.task_done()
 
     def put_artifact(self, name: str, content: bytes) -> None:
         """Hand over a file; raises DoorClosed when it is not taken."""
@@ -87,6 +117,7 @@ class Door:
 
     def put_result(self, report: AgentReport) -> None:
         """Hand over the report, which closes the gate. A second one is no error."""
+        self.flush()
         body = report.model_dump_json(by_alias=True).encode(errors="replace")
         self._send("PUT", "/result", body, UPLOAD_SECONDS, "application/json", fine=(409,))
 

@@ -27,7 +27,13 @@ SCHEMA: dict[str, Any] = {
                     "type": "string",
                     "description": "What was done and why, in a few sentences.",
                     "maxLength": MAX_SUMMARY,
-                }
+                },
+                "confidence": {
+                    "type": "number",
+                    "description": "How sure you are that the task is done: 0 to 1.",
+                    "minimum": 0,
+                    "maximum": 1,
+                },
             },
             "required": ["summary"],
             "additionalProperties": False,
@@ -96,3 +102,15 @@ def claims_of(call: ToolCall) -> dict[int, str]:
         for entry in entries
         if entry.get("claim") in CLAIMS and str(entry.get("number")).isdecimal()
     }
+
+
+def confidence_of(call: ToolCall) -> float | None:
+    """Return how sure the model says it is, 0 to 1; None when it does not say so."""
+    given = call.arguments.get("confidence")
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

@@ -69,9 +69,14 @@ class Recorder(Protocol):
         ...
 
     def thought(
-        self, iteration: int, type_: str, content: str, operations: tuple[int, ...] = ()
+        self,
+        iteration: int,
+        type_: str,
+        content: str,
+        operations: tuple[int, ...] = (),
+        confidence: float | None = None,
     ) -> None:
-        """Keep one entry of the reasoning log."""
+        """Keep one entry of the reasoning log; `confidence` is the model's own, 0 to 1."""
         ...
 
 
@@ -224,7 +229,7 @@ class Loop:
     def _finish(self, call: ToolCall) -> Outcome | None:
         summary = finish.summary_of(call)
         if self.finishing.accepts(self.budget.replies):
-            self._think("conclusion", summary or "finished")
+            self._think("conclusion", summary or "finished", (), finish.confidence_of(call))
             said, claims = "the model said it was done", finish.claims_of(call)
             return Outcome(Reason.COMPLETED, said, summary, claims=claims)
         review = self.toolbox.review()
@@ -245,9 +250,16 @@ class Loop:
             self.conversation.append(message)
             self.recorder.message(message)
 
-    def _think(self, type_: str, content: str, operations: tuple[int, ...] = ()) -> None:
+    def _think(
+        self,
+        type_: str,
+        content: str,
+        operations: tuple[int, ...] = (),
+        confidence: float | None = None,
+    ) -> None:
         if content.strip():
-            self.recorder.thought(self.budget.replies, type_, content, operations)
+            step = self.budget.replies
+            self.recorder.thought(step, type_, content, operations, confidence)
 
 
 def _state(result: ToolResult) -> str:

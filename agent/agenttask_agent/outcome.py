@@ -11,6 +11,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.result import (
     MAX_REPORT_BYTES,
     AgentReport,
+    AgentTests,
     ModelUse,
     Operation,
     Plan,
@@ -75,6 +76,7 @@ class Records:
     usage: Usage = Usage()
     model: ModelUse | None = None
     requirements: Sequence[str] = ()
+    tests: AgentTests = AgentTests()
 
 
 def build_report(outcome: Outcome, records: Records, commit: str | None) -> AgentReport:
@@ -98,6 +100,7 @@ def _report(
         summary=outcome.summary,
         plan=outcome.plan,
         requirements=_claimed(records.requirements, outcome.claims),
+        tests=records.tests,
         commit_sha=commit,
         operations=tuple(records.operations[start:]),
         reasoning_log=tuple(records.thoughts[start:]),

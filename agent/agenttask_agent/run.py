@@ -42,10 +42,10 @@ from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
 from agenttask_agent.tools.wholeoutput import MAX_BYTES, WholeOutput, read_whole
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
-from agenttask_agent.workers import Job, Worker, choose_worker
+from agenttask_agent.workers import Job, Worker, choose_way, choose_worker
 from agenttask_api import names
 from agenttask_api.reasons import Reason
-from agenttask_api.result import ModelUse
+from agenttask_api.result import AgentTests, ModelUse
 from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
@@ -129,6 +129,7 @@ class Run:
         self.transcript = Transcript(paths.transcript, door.tell)
         self.audit = AuditTrail(paths.audit, self.redactor)
         self.base = self.repository.head() or ""
+        self.review = Review(self.repository, self.base)
         self.model_use: ModelUse | None = None
         self.model = self._model(patience.retry)
 
@@ -168,7 +169,8 @@ class Run:
         settings = self.document.model
         found = probe(self.model, settings.name, settings.context_window, self.budget.count_probe)
         profile = choose_profile(settings.profile, found)
-        self.model_use = ModelUse(profile=profile.value, capabilities=found)
+        way = choose_way(self.document, profile)
+        self.model_use = ModelUse(profile=profile.value, way=way.value, capabilities=found)
         self.transcript.thought(0, "observation", _told(self.model_use))
         job = Job(
             document=self.document,
@@ -179,7 +181,7 @@ class Run:
             root=self.paths.repo,
             capabilities=found,
         )
-        return choose_worker(job, profile)
+        return choose_worker(job, way)
 
     def _toolbox(self, window: int | None) -> Toolbox:
         context = ToolContext(
@@ -198,7 +200,7 @@ class Run:
             context,
             self.equipment.policy,
             self.audit,
-            Review(self.repository, self.base),
+            self.review,
             self.redactor,
             max_output=_output_size(window),
             catalogue=available(context),
@@ -262,6 +264,7 @@ class Run:
             usage=self.budget.usage(),
             model=self.model_use,
             requirements=self.document.constraints.requirements,
+            tests=AgentTests(before=self.review.before, after=self.review.after),
         )
 
 
@@ -282,7 +285,7 @@ def _told(use: ModelUse) -> str:
     }
     found = ", ".join(f"{word}: {'yes' if has else 'no'}" for word, has in words.items())
     window = able.context_window or "unknown"
-    return f"{able.model} is driven as {use.profile} (context {window}, {found})"
+    return f"{able.model} is driven as {use.profile} by {use.way} (context {window}, {found})"
 
 
 def _working_seconds(run_seconds: int) -> float:

@@ -40,12 +40,23 @@ class Transcript:
         self._append(entry)
 
     def thought(
-        self, iteration: int, type_: str, content: str, operations: tuple[int, ...] = ()
+        self,
+        iteration: int,
+        type_: str,
+        content: str,
+        operations: tuple[int, ...] = (),
+        confidence: float | None = None,
     ) -> None:
         """Append one entry to the reasoning log, cut to a readable length."""
         short = content if len(content) <= MAX_THOUGHT else content[:MAX_THOUGHT] + " [cut]"
         self.thoughts.append(
-            Thought(iteration=iteration, type=type_, content=short, related_operations=operations)
+            Thought(
+                iteration=iteration,
+                type=type_,
+                content=short,
+                related_operations=operations,
+                confidence=confidence,
+            )
         )
         self._publish(DoorEvent(step=iteration, type=type_, message=short[:MAX_EVENT_MESSAGE]))
 

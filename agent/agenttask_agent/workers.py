@@ -4,7 +4,7 @@
 |---|---|---|
 | Plan | any | `plan.PlanWorker` |
 | Iterative | Large | `loop.Loop` |
-| Iterative | Small | `small.entry.SmallWorker` |
+| Iterative | Small | `small.entry.SmallWorker` where a change is wanted, else `loop.Loop` |
 
 Every worker is made from one `Job`, is run once with the opening messages, and says
 why it ended. It raises nothing that is foreseen: a `Stop` from below it becomes its
@@ -18,8 +18,9 @@ so that policy, audit and redaction hold; `root` is for looking (an index of nam
 What happens is told to `recorder.thought(...)`; whole messages to `recorder.message(...)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,8 @@ from agenttask_agent.messages import Message, Reply
 from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.plan import PlanToolbox, PlanWorker
+from agenttask_agent.small.entry import SmallWorker
+from agenttask_agent.small.index import read_index
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
 from agenttask_api.spec import Mode
@@ -78,12 +81,31 @@ class Worker(Protocol):
         ...
 
 
-def choose_worker(job: Job, profile: Profile) -> Worker:
-    """Return the worker for the task's mode and the model's profile."""
-    if job.document.constraints.mode is Mode.PLAN:
-        return _plan_worker(job)
-    del profile  # The bounded questions of Small are not there yet.
-    return _loop(job)
+class Way(StrEnum):
+    """How a run's work is done."""
+
+    PLAN = "Plan"
+    LOOP = "Loop"
+    QUESTIONS = "Questions"
+    """Bounded questions, for small models that are to change something."""
+
+
+def choose_way(document: TaskDocument, profile: Profile) -> Way:
+    """Return how the work is done, from the task's mode and the model's profile."""
+    if document.constraints.mode is Mode.PLAN:
+        return Way.PLAN
+    small = profile is Profile.SMALL and document.change_wanted()
+    return Way.QUESTIONS if small else Way.LOOP
+
+
+def choose_worker(job: Job, way: Way) -> Worker:
+    """Return the worker that works in this way."""
+    makers: dict[Way, Callable[[Job], Worker]] = {
+        Way.PLAN: _plan_worker,
+        Way.LOOP: _loop,
+        Way.QUESTIONS: _small,
+    }
+    return makers[way](job)
 
 
 def _loop(job: Job) -> Loop:
@@ -98,6 +120,18 @@ def _loop(job: Job) -> Loop:
             job.capabilities.context_window,
             job.document.model.max_tokens or DEFAULT_REPLY_TOKENS,
         ),
+    )
+
+
+def _small(job: Job) -> SmallWorker:
+    return SmallWorker(
+        job.document,
+        job.model,
+        job.toolbox,
+        job.recorder,
+        job.budget,
+        read_index(job.root),
+        job.capabilities.context_window,
     )
 
 

@@ -71,6 +71,7 @@ def build_result(account: Account) -> AgentResult:
         summary=report.summary,
         plan=report.plan,
         requirements=report.requirements,
+        agent_tests=report.tests,
     )
 
 

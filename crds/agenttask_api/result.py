@@ -57,6 +57,8 @@ class ModelUse(OpenAPIModel):
 
     profile: str
     """Small or Large."""
+    way: str = ""
+    """Plan, Loop or Questions: who did the work, from the profile and the task's mode."""
     capabilities: Capabilities
 
 
@@ -83,6 +85,18 @@ class Requirement(OpenAPIModel):
     """met, unmet or unknown: the model's claim, which no check has confirmed."""
 
 
+class AgentTests(OpenAPIModel):
+    """The agent's own test runs, counted by its tools; not what decides.
+
+    Both may have covered different tests: the agent chooses what it runs.
+    """
+
+    before: TestCounts | None = None
+    """The last run before its first edit; None when there was none."""
+    after: TestCounts | None = None
+    """The last run after its last edit; None when there was none."""
+
+
 class AgentReport(OpenAPIModel):
     """What the agent says of its run: believed for display, never for success."""
 
@@ -100,6 +114,7 @@ class AgentReport(OpenAPIModel):
     plan: Plan | None = None
     """Of a run in Plan mode that got one."""
     requirements: tuple[Requirement, ...] = ()
+    tests: AgentTests = AgentTests()
 
 
 class StepResult(OpenAPIModel):
@@ -173,4 +188,6 @@ class AgentResult(OpenAPIModel):
     plan: Plan | None = None
     requirements: tuple[Requirement, ...] = ()
     """Claims, for a person to check: the verdict does not depend on them."""
+    agent_tests: AgentTests = AgentTests()
+    """What the agent saw; `artifacts.tests` is what verification counted."""
     truncated: bool = False

@@ -70,14 +70,22 @@ class Notes:
 
     thoughts: list[tuple[int, str, str]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    confidences: list[tuple[str, float]] = field(default_factory=list)
 
     def message(self, message: Message, reply: Reply | None = None) -> None:
         self.messages.append(message | ({"from": reply} if reply else {}))
 
     def thought(
-        self, iteration: int, type_: str, content: str, operations: tuple[int, ...] = ()
+        self,
+        iteration: int,
+        type_: str,
+        content: str,
+        operations: tuple[int, ...] = (),
+        confidence: float | None = None,
     ) -> None:
         assert all(operations)
+        if confidence is not None:
+            self.confidences.append((type_, confidence))
         self.thoughts.append((iteration, type_, content))
 
 
@@ -290,3 +298,14 @@ def test_a_report_too_large_for_the_door_is_cut_visibly():
 def test_an_ordinary_report_is_whole():
     report = build_report(Outcome(Reason.COMPLETED, "done", "sum"), Records(), None)
     assert (report.stop_reason, report.message, report.summary) == ("Completed", "done", "sum")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(0.8, 0.8), ("0.5", 0.5), (80, None), (-1, None), ("high", None), (True, None), (None, None)],
+)
+def test_the_conclusion_has_the_model_s_confidence_if_it_gave_one(given: Any, kept: float | None):
+    call = ToolCall("id", "finish", {"summary": "done", "confidence": given})
+    said = Reply(calls=(call,))
+    _, _, _, notes = run(said, said)
+    assert notes.confidences == ([] if kept is None else [("conclusion", kept)])

@@ -202,3 +202,29 @@ def test_the_context_window_is_asked_for_and_never_fails(body: Any, window: int 
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     with httpx.Client(transport=transport, base_url="http://model") as client:
         assert OpenAIModel(client, Sampling("m")).context_window() == window
+
+
+def test_a_reply_that_was_all_thinking_is_not_asked_for_again(serve: Any):
+    thought = {"content": None, "reasoning": "Okay, the user wants"}
+    server = serve({"choices": [{"message": thought, "finish_reason": "length"}]}, GOOD)
+    server.ask()
+    server.ask()
+    first, second = server.requests
+    assert "chat_template_kwargs" not in first
+    assert second["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_another_variation_has_another_seed_and_is_warmer(serve: Any):
+    server = serve(GOOD)
+    for variation in (0, 1, 2, 40):
+        server.ask(variation=variation)
+    asked = [(r.get("seed"), r["temperature"]) for r in server.requests]
+    assert asked == [(None, 0.2), (1, 0.4), (2, 0.5), (40, 1.0)]
+
+
+def test_a_request_of_one_s_own_has_the_model_s_name_and_bounds(serve: Any):
+    server = serve(GOOD)
+    body = server.model.ask({"messages": USER, "max_completion_tokens": 5})
+    assert body == GOOD
+    sent = {"model": "m", "temperature": 0.2, "max_completion_tokens": 5, "messages": USER}
+    assert server.requests == [sent]

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.agent.conftest import MODEL, MakePod, Pod, script_of
 from tests.agent.projects import git
 
@@ -28,6 +30,11 @@ def said(*steps: dict[str, Any]) -> dict[str, Any]:
 WRITE = step("files.write_file", path="new.txt", content="new\n")
 OTHER = step("files.write_file", path="other.txt", content="other\n")
 MISSING = step("files.read_file", path="missing.txt")
+LEAVES = st.none() | st.booleans() | st.floats() | st.text(max_size=9)
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+WORDS = st.sampled_from(["files", "read_file", "tests", "pytest", "finish", ""]) | JSON
+STEPS = st.fixed_dictionaries({"tool": WORDS, "operation": WORDS, "params": JSON})
+PLANS = st.fixed_dictionaries({"reasoning": JSON, "steps": st.lists(STEPS) | JSON})
 PLAN = '{"reasoning": "r", "steps": [{"tool": "tests", "operation": "pytest", "params": {}}]}'
 
 
@@ -112,6 +119,23 @@ def test_without_structured_output_text_is_read(make_pod: MakePod):
     report, pod = reported(make_pod, fenced, server=server)
     assert report.stop_reason == "Completed"
     assert "response_format" not in pod.door.requests[0]
+
+
+def test_a_server_that_refuses_the_schema_is_asked_in_text(make_pod: MakePod):
+    refused = said(WRITE) | {"fault": {"status": 400, "message": "Grammar error", "times": 1}}
+    report, pod = reported(make_pod, refused)
+    assert report.stop_reason == "Completed"
+    assert ["response_format" in r for r in pod.door.requests] == [True, False]
+
+
+@given(st.text() | st.from_regex(r"\{.*\}") | JSON.map(json.dumps) | PLANS.map(json.dumps))
+def test_no_reply_breaks_the_reading_of_plans(content: str):
+    try:
+        plan = read_plan(content, NAMES)
+    except BadPlan:
+        return
+    assert plan.steps
+    assert all(f"{s.tool}_{s.operation}" in NAMES for s in plan.steps)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from tests.agent.conftest import FINISH, MODEL, MakePod, script_of
 from tests.agent.door import serving
+from tests.agent.projects import UTILS, git
 
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.models.openai import OpenAIModel, Sampling
@@ -123,16 +124,43 @@ def test_the_profile_is_the_class_s_or_follows_size_and_window(
     assert choose_profile(asked, capabilities) == Profile(profile)
 
 
-@pytest.mark.parametrize("profile", ["Large"])
-def test_the_run_s_result_says_how_the_model_was_driven(make_pod: MakePod, profile: str):
-    model: dict[str, Any] = {"name": MODEL, "profile": profile}
-    pod = make_pod(script_of(*FINISH), model=model)
+WHOLE = {"content": f"{UTILS}\n\ndef hello_world():\n    return 'Hello, World!'\n```\nDone."}
+
+
+def driven(make_pod: MakePod, *replies: Any, profile: str, **task: Any) -> tuple[Any, Any]:
+    pod = make_pod(script_of(*replies), model={"name": MODEL, "profile": profile}, **task)
     _, output = pod.run()
     assert pod.door.report is not None, output
-    use = pod.door.report.model
-    assert use is not None
-    assert use.profile == profile
-    assert use.capabilities == Capabilities(
+    return pod.door.report, pod
+
+
+@pytest.mark.parametrize(
+    ("profile", "replies", "constraints", "profile_and_way"),
+    [
+        pytest.param("Large", FINISH, {}, ("Large", "Loop"), id="large"),
+        pytest.param("Auto", [WHOLE], {}, ("Small", "Questions"), id="small by its name"),
+        pytest.param("Small", FINISH, {"readOnly": True}, ("Small", "Loop"), id="nothing to edit"),
+    ],
+)
+def test_the_result_says_how_the_model_was_driven(
+    make_pod: MakePod,
+    profile: str,
+    replies: Any,
+    constraints: Any,
+    profile_and_way: tuple[str, str],
+):
+    report, pod = driven(make_pod, *replies, profile=profile, constraints=constraints)
+    assert report.stop_reason == "Completed", report.message
+    assert (report.model.profile, report.model.way) == profile_and_way
+    assert report.model.capabilities == Capabilities(
         model=MODEL, context_window=32768, structured_output=True, required_calls=True
     )
     assert len(pod.door.probes) == 2
+
+
+def test_a_small_model_s_code_is_continued_from_a_fence_and_cut_at_the_next(make_pod: MakePod):
+    report, pod = driven(make_pod, WHOLE, profile="Small")
+    asked = [r for r in pod.door.requests if r.get("continue_final_message")]
+    assert asked[0]["messages"][-1] == {"role": "assistant", "content": "```python\n"}
+    assert git(pod.repo, "show", "HEAD:utils.py").endswith("return 'Hello, World!'")
+    assert report.reasoning_log[-1].type == "conclusion"

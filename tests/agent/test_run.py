@@ -71,6 +71,62 @@ def test_the_report_tells_the_whole_story(make_pod: MakePod, hello_world: Script
     assert report.summary.startswith("Added hello_world()")
 
 
+SAID = {"content": "I am thinking."}
+LATE = LIST | {"fault": {"delaySeconds": 9, "times": 9}}
+GONE = LIST | {"fault": {"status": 500, "times": 99}}
+LONG = LIST | {"fault": {"status": 400, "message": "maximum context length", "times": 99}}
+
+
+@pytest.mark.parametrize(
+    ("replies", "task", "reason"),
+    [
+        pytest.param(looking(3), {"constraints": {"maxIterations": 2}}, "IterationLimit"),
+        pytest.param(looking(3), {"constraints": {"maxOperations": 2}}, "BudgetExceeded"),
+        pytest.param([LIST] * 9, {}, "LoopDetected"),
+        pytest.param([SAID] * 9, {}, "ModelMisunderstood"),
+        pytest.param([GONE], {}, "ModelError"),
+        pytest.param([LONG], {}, "ContextExhausted"),
+        pytest.param(
+            [LATE],
+            {"clocks": {"runSeconds": 4, "flushSeconds": 9, "graceSeconds": 9}},
+            "DeadlineExceeded",
+        ),
+    ],
+)
+def test_however_a_run_ends_its_work_is_kept(
+    make_pod: MakePod, replies: list[Any], task: dict[str, Any], reason: str
+):
+    pod = make_pod(script_of(WRITE, *replies), **task)
+    report = reported(pod)
+    assert report.stop_reason == reason
+    assert git(pod.repo, "show", f"{report.commit_sha}:new.txt") == "new"
+    assert pod.door.bundle
+    assert report.reasoning_log[-1].type == "error"
+    assert [o.operation for o in report.operations][0] == "files.write_file"
+
+
+def test_tests_before_and_after_are_those_around_the_edits(make_pod: MakePod):
+    good, bad = "def test_x():\n    assert True\n", "def test_x():\n    assert False\n"
+    run = call("tests_pytest", path="test_x.py")
+    write = call("files_write_file", path="test_x.py", content=good)
+    pod = make_pod(script_of(run, write, run, *FINISH), project={"test_x.py": bad})
+    tests = reported(pod).tests
+    assert tests.before is not None
+    assert tests.after is not None
+    assert (tests.before.failed, tests.before.passed) == (1, 0)
+    assert (tests.after.failed, tests.after.passed) == (0, 1)
+
+
+def test_tests_of_an_older_state_are_not_those_after(make_pod: MakePod):
+    run = call("tests_pytest", path="test_x.py")
+    pod = make_pod(
+        script_of(WRITE, run, call("files_write_file", path="b.txt", content="b"), *FINISH),
+        project={"test_x.py": "def test_x():\n    assert True\n"},
+    )
+    tests = reported(pod).tests
+    assert (tests.before, tests.after) == (None, None)
+
+
 def test_the_handover_is_in_the_order_of_the_contract(make_pod: MakePod, hello_world: Script):
     pod = make_pod(hello_world)
     reported(pod)
@@ -206,7 +262,9 @@ def test_a_call_repeated_five_times_is_a_loop(make_pod: MakePod):
     report = reported(pod)
     assert (report.stop_reason, report.usage.model_calls) == ("LoopDetected", PROBES + 5)
     said = [r["messages"][-1]["content"] for r in pod.door.requests]
-    assert ["same result before" in text for text in said] == [False, False, False, True, True]
+    assert ["same result before" in text for text in said] == [False, False, False, True, False]
+    assert said[4].startswith("[not executed")
+    assert len(pod.door.report.operations if pod.door.report else ()) == 3
 
 
 def test_a_conversation_too_long_for_the_model_is_context_exhausted(make_pod: MakePod):

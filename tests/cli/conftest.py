@@ -21,7 +21,7 @@ REPO = ROOT / "hack" / "testbed" / "repo"
 URL = "https://git.example/team/hello.git"
 HELLO = 'Add function hello_world() to utils.py. It returns "Hello, World!".'
 PYTEST = {"name": "tests", "run": [sys.executable, "-m", "pytest", "-q"]}
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @pytest.fixture(scope="session")

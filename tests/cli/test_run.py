@@ -145,7 +145,7 @@ def test_a_class_from_a_file_is_honoured(desk: Desk):
     )
     task = desk.task(verify=[PYTEST])
     process = desk.start("run", "-f", task, "--class", class_file)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, (out, err)
     repo = desk.here / "agenttask-out" / "greet" / "repo"
     assert git(repo, "log", "-1", "--format=%an <%ae>") == "Somebody <some@body.invalid>"
@@ -157,7 +157,7 @@ def test_a_reader_that_goes_away_does_not_end_the_run(desk: Desk):
     read_until(process, "Fetching")
     assert process.stdout is not None
     process.stdout.close()
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert process.stderr is not None
     process.stderr.close()
     assert (desk.here / "agenttask-out" / "greet" / "repo" / "utils.py").exists()

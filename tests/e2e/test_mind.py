@@ -48,7 +48,7 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
     result = result_of(home, "skips")
     assert [s["operation"] for s in result["plan"]["steps"]] == ["read_file", "append_file"]
     assert {t["type"] for t in result["reasoning_log"]} <= KINDS
-    assert result["model"]["profile"] == "Large"
+    assert (result["model"]["profile"], result["model"]["way"]) == ("Large", "Plan")
     assert result["model"]["capabilities"]["structured_output"] is True
 
     assert planned.get("operations", {}).get("total", 0) == 0
@@ -64,3 +64,16 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
     document = json.dumps(home.get("job", "-l", "agenttask.dev/task=meets"))
     assert "context cut at spec.contextTokens" in document
     assert "1234" in json.dumps(home.get("job", "-l", "agenttask.dev/task=plans"))
+
+
+def test_a_small_model_is_driven_by_bounded_questions(home: Home) -> None:
+    base = {"spec": {"model": MODEL | {"profile": "Small"}, "nats": {"url": NATS_URL}}}
+    home.kubectl.apply(agent_class("small", base))
+    prompt = 'As a small model: add hello_world() to utils.py. It returns "Hello, World!".'
+    home.apply(task("small", prompt, className="small", verify=[PYTEST]))
+
+    state = until(home, "small", phase="Succeeded", verdict="Verified")
+
+    assert state["artifacts"]["filesChanged"] == ["utils.py"]
+    use = result_of(home, "small")["model"]
+    assert (use["profile"], use["way"]) == ("Small", "Questions")

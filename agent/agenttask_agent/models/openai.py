@@ -53,6 +53,8 @@ class OpenAIModel:
     """Whether the last call failed without any model having seen it."""
     always_required: bool = False
     """The server was started without a tool parser: only `required` works there."""
+    unthinking: bool = False
+    """A reply was all thinking and no answer, so no more thinking is asked for."""
     reply_tokens: int = DEFAULT_REPLY_TOKENS
 
     def __post_init__(self) -> None:
@@ -71,7 +73,10 @@ class OpenAIModel:
         A `variation` above 0 gives another seed and a warmer temperature.
         """
         body = self._send(lambda: self._request(conversation, tools, required, variation))
-        return parse_reply(body, [_name(tool) for tool in tools])
+        reply = parse_reply(body, [_name(tool) for tool in tools])
+        wasted = reply.cut and reply.reasoning and not (reply.content or reply.calls)
+        self.unthinking = self.unthinking or bool(wasted)
+        return reply
 
     def ask(self, request: Message) -> Message:
         """Return the body of one chat completion, with this model's name, bounds and retries.
@@ -108,6 +113,8 @@ class OpenAIModel:
         if tools:
             choice = "required" if required or self.always_required else "auto"
             body |= {"tools": list(tools), "tool_choice": choice}
+        if self.unthinking:
+            body["chat_template_kwargs"] = {"enable_thinking": False}
         if variation:
             warm = max(self.sampling.temperature or 0.0, min(1.0, 0.3 + 0.1 * variation))
             body |= {"seed": variation, "temperature": warm}

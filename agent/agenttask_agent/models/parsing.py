@@ -22,6 +22,8 @@ FENCED = re.compile(r"```(?:json|tool_call|tool)?\s*\n(\{.*?\}|\[.*?\])\s*```", 
 MAX_SEARCHED = 100_000
 """Characters of a reply in which calls are looked for."""
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+UNFINISHED = frozenset({"length", "repetition"})
+"""How a reply ends that was not the model's to end: at its limit, or repeating itself."""
 CUT_OFF = (
     "your reply was cut off at the token limit, so its tool call was not executed;"
     " make a smaller call"
@@ -39,7 +41,7 @@ def parse_reply(body: Message, names: Sequence[str]) -> Reply:
     choices = body.get("choices")
     choice = _dict(choices[0]) if isinstance(choices, list) and choices else {}
     message = _dict(choice.get("message"))
-    cut = choice.get("finish_reason") == "length"
+    cut = _text(choice.get("finish_reason")) in UNFINISHED
     content = _text(message.get("content"))
     calls = tuple(_native(message.get("tool_calls"), names, cut))
     problem = ""

@@ -59,7 +59,7 @@ def completion(
         _call(call.name, call.arguments, messages, seed, i)
         for i, call in enumerate(reply.tool_calls)
     ]
-    content = str(fill(reply.content, messages))
+    content = _before_stop(str(fill(reply.content, messages)), request.get("stop"))
     message = _message(reply, content, calls, truncate)
     written = count_tokens(str(message["content"] or "") + json.dumps(calls))
     read = prompt_tokens(request)
@@ -81,6 +81,13 @@ def completion(
         "prompt_token_ids": None,
         "kv_transfer_params": None,
     }
+
+
+def _before_stop(content: str, stop: object) -> str:
+    """Return the text before the first stop string, which a server leaves out."""
+    words = stop if isinstance(stop, list) else [stop]
+    ends = [content.find(word) for word in words if isinstance(word, str) and word]
+    return content[: min((end for end in ends if end >= 0), default=len(content))]
 
 
 def model_list(models: dict[str, int]) -> Body:

@@ -51,7 +51,7 @@ class Stage:
         if forced:
             return forced, None, messages
         script, conversation = self._conversation(str(request.get("model")), messages)
-        turn = sum(m.get("role") == "assistant" for m in messages)
+        turn = sum(m.get("role") == "assistant" for m in messages) - is_prefilled(request)
         if turn >= len(conversation.replies):
             raise Refused(
                 400,
@@ -94,9 +94,18 @@ def checked_messages(request: Body, models: dict[str, int]) -> list[Body]:
         raise Refused(400, "messages: Input should be a valid list of messages", "messages")
     if not messages:
         raise Refused(400, "messages: at least one message is required", "messages")
+    _check_prefill(request)
     _check_tools(request)
     _check_lengths(request, models[str(model)])
     return messages
+
+
+def is_prefilled(request: Body) -> bool:
+    """Say whether the last message is the beginning of the reply that is asked for."""
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    continued = request.get("continue_final_message") is True
+    return continued and isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def text_of(message: Body) -> str:
@@ -105,6 +114,16 @@ def text_of(message: Body) -> str:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return str(content or "")
+
+
+def _check_prefill(request: Body) -> None:
+    both = request.get("continue_final_message") and request.get("add_generation_prompt", True)
+    if both:
+        raise Refused(
+            400,
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+            type="Bad Request",
+        )
 
 
 def _check_tools(request: Body) -> None:

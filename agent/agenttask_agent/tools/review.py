@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.repository import Repository
+from agenttask_api.status import TestCounts
 
 MAX_FILES = 100
 
@@ -22,13 +23,28 @@ class Review:
     tests: str = "no tests were run"
     stale: bool = False
     """Whether files were edited after the last tests."""
+    edited: bool = False
+    before: TestCounts | None = None
+    """Of the last tests before the first edit."""
+    after: TestCounts | None = None
+    """Of the last tests after the last edit."""
 
     def saw(self, result: ToolResult) -> None:
         """Remember what matters of one result."""
+        self._count(result)
         self.stale = self.stale or result.edited
         if result.operation.startswith("tests.") and not result.denied:
             verdict = "passed" if result.ok else f"did not pass: {result.error}"
             self.tests, self.stale = f"the last tests {verdict}", False
+
+    def _count(self, result: ToolResult) -> None:
+        counts = result.metadata.get("tests")
+        if result.edited:
+            self.edited, self.after = True, None
+        if isinstance(counts, dict) and self.edited:
+            self.after = TestCounts.model_validate(counts)
+        elif isinstance(counts, dict):
+            self.before = TestCounts.model_validate(counts)
 
     def text(self) -> str:
         """Return the difference from the base and the state of the tests."""

@@ -1,0 +1,1 @@
+"""Driving a small model: bounded questions, code in fences, checks that decide."""
