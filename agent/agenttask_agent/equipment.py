@@ -5,7 +5,6 @@ run lacks all the same is said once, with the reason, and is not in the tool lis
 """
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from agenttask_agent.tools.http_policy import host_policy
 from agenttask_agent.tools.http_secrets import SecretScan
 from agenttask_agent.tools.policy import Policy
 from agenttask_api import names
+from agenttask_api.engine import run_word
 from agenttask_api.taskdocument import TaskDocument
 
 T = TypeVar("T")
@@ -102,14 +102,8 @@ def _docker(document: TaskDocument, paths: Paths) -> Docker:
         engine = remote_engine(os.environ, document.docker_host)
     except NoEngine as reason:
         raise Lacking(str(reason)) from reason
-    return Docker(engine, DockerSettings(_run_word(document)), folder)
-
-
-def _run_word(document: TaskDocument) -> str:
-    """Return the engine's name of this run: another attempt has the same, no other run has."""
-    index = os.environ.get(names.ENV_INDEX) or "0"
-    who = f"{document.identity.uid}/{document.identity.run_key}/{index}"
-    return hashlib.sha256(who.encode()).hexdigest()[:20]
+    word = run_word(document.identity, os.environ.get(names.ENV_INDEX, ""))
+    return Docker(engine, DockerSettings(word, images=document.docker_images), folder)
 
 
 def _http(document: TaskDocument) -> HttpClient:
