@@ -5,12 +5,21 @@ import json
 import secrets
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.e2e.tasks import PYTEST, Home, agent_class, eventually, pods, task, until
+from tests.e2e.tasks import (
+    PYTEST,
+    Home,
+    agent_class,
+    eventually,
+    logs,
+    pods,
+    result_of,
+    task,
+    until,
+)
 
-from agenttask_testbed import images, product, services
+from agenttask_testbed import images, services
 from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
@@ -38,19 +47,6 @@ def redis_password(testbed: Kubectl, fresh_cluster_name: str) -> str:
                    "Hello, World!")  # fmt: skip
     assert said.strip() == "OK"
     return password
-
-
-def result_of(home: Home, name: str) -> dict[str, Any]:
-    """Return the result of the last run that NATS has for the task."""
-    script = (ROOT / "hack" / "testbed" / "read_result.py").read_text("utf-8")
-    inside = ("-n", product.SYSTEM, "exec", "-i", "deploy/agenttask-operator", "--", "python", "-")
-    subject = f"agent.results.{home.namespace}.{name}"
-    found: dict[str, Any] = json.loads(home.kubectl(*inside, NATS_URL, subject, stdin=script))
-    return found
-
-
-def logs(home: Home, name: str) -> str:
-    return home.run("logs", pods(home, name)[0]["metadata"]["name"], "--all-containers")
 
 
 def secret_mounts(home: Home, name: str) -> dict[str, list[str]]:
