@@ -220,9 +220,10 @@ def run_in(builder: Builder, image: str, mounts: list[str], command: list[str]) 
         raise ClusterError(f"there is no image {image}: build it with hack/images build")
     name = made.stdout.strip()
     try:
-        # buildah's chroot has no network of its own, so it gets one from outside: an empty one.
+        # buildah's chroot has no network of its own, so it gets one from outside: loopback.
         walls = ["--isolation", "chroot", "--cap-drop", "all", *volumes]
-        start = ["unshare", "--net", *builder.command, "run", *walls, name, "--", *command]
+        offline = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        start = [*offline, *builder.command, "run", *walls, name, "--", *command]
         return subprocess.run(start).returncode
     finally:
         subprocess.run([*builder.command, "rm", name], stdout=subprocess.DEVNULL, check=False)
