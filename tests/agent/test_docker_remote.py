@@ -1,18 +1,22 @@
 """An engine at an address, as a class names one: real podman served over TCP."""
 
 import asyncio
+import io
 import os
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.engine import FILES, SETTINGS, SLEEP, Call, Store, ok, podman, service
+from tests.agent.engine import BASE, FILES, SETTINGS, SLEEP, Call, Store, ok, podman, service
+from tests.agent.toolboxes import Tools
 
-from agenttask_agent.tools import docker
+from agenttask_agent.tools import docker, docker_context
 from agenttask_agent.tools.docker_engine import Docker, remote_engine
 from agenttask_agent.tools.docker_sweep import remove_all
+from agenttask_agent.tools.refusal import ToolError
 from agenttask_courier import engine as courier_engine
 
 __all__ = ["podman"]  # the fixture
@@ -32,10 +36,15 @@ def remote(address: str, tmp_path: Path) -> Iterator[Docker]:
 
 
 @pytest.fixture
-def do(remote: Docker, make_tools: MakeTools) -> Call:
+def box(remote: Docker, make_tools: MakeTools) -> Tools:
     tools = make_tools(FILES, role=None, catalogue=docker.OPERATIONS)
     tools.toolbox.context = replace(tools.toolbox.context, docker=remote)
-    return lambda operation, **arguments: tools(f"docker.{operation}", **arguments)
+    return tools
+
+
+@pytest.fixture
+def do(box: Tools) -> Call:
+    return lambda operation, **arguments: box(f"docker.{operation}", **arguments)
 
 
 def test_every_operation_works_at_a_distance(do: Call):
@@ -50,6 +59,33 @@ def test_every_operation_works_at_a_distance(do: Call):
     assert do("inspect", name=str(built.metadata["id"])).metadata["kind"] == "image"
     ok(do("stop", container="web"))
     ok(do("rm", container="web"))
+
+
+def test_a_context_keeps_modes_and_links(do: Call, box: Tools):
+    folder = box.root / "sub"
+    folder.mkdir()
+    (folder / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "link").symlink_to("run.sh")
+    (folder / "away").symlink_to("/etc/passwd")
+    (folder / "Dockerfile").write_text(f"FROM {BASE}\nCOPY . /sub\n")
+    ok(do("build", tag="linked", context_path="sub"))
+    script = "/sub/link && readlink /sub/away"
+    assert do("run", image="linked", command=["sh", "-c", script]).output == "ran\n/etc/passwd\n"
+
+
+def test_an_archive_is_laid_out_inside_its_folder_only(tmp_path: Path):
+    """A folder that became a link while it was packed leads nowhere."""
+    with (tmp_path / "context.tar").open("w+b") as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            link = tarfile.TarInfo("sub")
+            link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+            tar.addfile(link)
+            tar.addfile(tarfile.TarInfo("sub/Dockerfile"), io.BytesIO())
+        file.seek(0)
+        with pytest.raises(ToolError, match="changed while it was read"):
+            docker_context.unpack(file, tmp_path / "context")
+    assert not (tmp_path / "Dockerfile").exists()
 
 
 def test_limits_and_walls_hold_at_a_distance(do: Call):
