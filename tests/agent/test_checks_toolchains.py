@@ -51,7 +51,8 @@ def test_go_counts_its_events(make_tools: MakeTools):
 
 
 def test_go_code_that_does_not_compile_is_not_counted(make_tools: MakeTools):
-    result = make_tools({**GO, "x.go": "package x\nfunc {"})("tests.go_test", package=".")
+    files = {"go.mod": GO["go.mod"], "x.go": "package x\nfunc {"}
+    result = make_tools(files)("tests.go_test", package=".")
     assert result.error == "the tests could not be run"
     assert "tests" not in result.metadata
     assert "x.go:2" in result.output
