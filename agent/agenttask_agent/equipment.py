@@ -103,7 +103,13 @@ def _docker(document: TaskDocument, paths: Paths) -> Docker:
     except NoEngine as reason:
         raise Lacking(str(reason)) from reason
     word = run_word(document.identity, os.environ.get(names.ENV_INDEX, ""))
-    return Docker(engine, DockerSettings(word, images=document.docker_images), folder)
+    clocks = document.clocks
+    settings = DockerSettings(
+        word,
+        images=document.docker_images,
+        lifetime_seconds=clocks.run_seconds + clocks.grace_seconds,
+    )
+    return Docker(engine, settings, folder)
 
 
 def _http(document: TaskDocument) -> HttpClient:

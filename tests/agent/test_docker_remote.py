@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.engine import BASE, FILES, SETTINGS, SLEEP, Call, Store, ok, podman, service
+from tests.agent.engine import (
+    BASE,
+    FILES,
+    SETTINGS,
+    SLEEP,
+    Call,
+    Store,
+    ok,
+    podman,
+    service,
+    wait_for,
+)
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools import docker, docker_context
@@ -94,6 +105,16 @@ def test_limits_and_walls_hold_at_a_distance(do: Call):
     script += "; grep NoNewPrivs /proc/self/status; ip link | grep -c ether"
     said = do("run", image="app", command=["sh", "-c", script]).output.split()
     assert said == [str(64 * 1024 * 1024), "NoNewPrivs:", "1", "0"]
+
+
+def test_the_engine_itself_ends_a_container_that_nobody_comes_back_for(
+    do: Call, box: Tools, remote: Docker, podman: Store
+):
+    short = replace(remote, settings=replace(SETTINGS, lifetime_seconds=1))
+    box.toolbox.context = replace(box.toolbox.context, docker=short)
+    ok(do("run", image=BASE, command=SLEEP, detach=True, name="orphan"))
+    label = f"label=agenttask.dev/run={SETTINGS.run_key}"
+    assert wait_for(lambda: podman.podman("ps", "--quiet", "--filter", label) == "")
 
 
 def test_the_workspace_cannot_be_mounted_there(do: Call):

@@ -58,7 +58,9 @@ def run_options(docker: Docker, name: str, env: Mapping[str, str], detach: bool)
         "--detach" if detach else "--rm",
     ]
     options += [] if settings.run_network else ["--network=none"]
-    return options + (_podman_run() if engine.kind == "podman" else ["--log-driver=json-file"])
+    return options + (
+        _podman_run(settings) if engine.kind == "podman" else ["--log-driver=json-file"]
+    )
 
 
 def _podman_build(settings: DockerSettings) -> list[str]:
@@ -68,8 +70,9 @@ def _podman_build(settings: DockerSettings) -> list[str]:
     return [pull, f"--layers={cache}", "--http-proxy=false", "--isolation=oci"]
 
 
-def _podman_run() -> list[str]:
+def _podman_run(settings: DockerSettings) -> list[str]:
     return [
+        f"--timeout={settings.lifetime_seconds}",
         "--http-proxy=false",
         "--systemd=false",
         "--log-driver=k8s-file",

@@ -46,6 +46,8 @@ class DockerSettings:
     run_seconds: float = 300.0
     build_seconds: float = 600.0
     exec_seconds: float = 60.0
+    lifetime_seconds: int = 86_400
+    """After that podman itself ends a container, should nobody be left to do it."""
 
     def __post_init__(self) -> None:
         if not RUN_KEY.fullmatch(self.run_key):
