@@ -92,7 +92,7 @@ def test_a_task_builds_and_runs_containers_and_leaves_none(
     ]
     assert state["operations"]["denied"] == 2
     assert "a remote engine cannot mount the workspace" in str(result_of(home, "boxes"))
-    assert left(store) == ([], [])
+    eventually(lambda: left(store) == ([], []), 30, "the engine to be clear")
     assert stranger[:12] in store.podman("ps", "--quiet")
     store.podman("rm", "--force", "--time=0", stranger)
 
