@@ -36,7 +36,7 @@ e2e: $(VENV)/ready ## Run the tests on the real cluster
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
-	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
 
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_hostile.py

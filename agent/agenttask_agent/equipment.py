@@ -5,7 +5,6 @@ run lacks all the same is said once, with the reason, and is not in the tool lis
 """
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from agenttask_agent.tools.docker_sweep import lasting
 from agenttask_agent.tools.http_exchange import Http
 from agenttask_agent.tools.policy import Policy
 from agenttask_api import names
+from agenttask_api.engine import run_word
 from agenttask_api.taskdocument import TaskDocument
 
 T = TypeVar("T")
@@ -100,14 +100,14 @@ def _docker(document: TaskDocument, paths: Paths) -> Docker:
         engine = remote_engine(os.environ, document.docker_host)
     except NoEngine as reason:
         raise Lacking(str(reason)) from reason
-    return Docker(engine, DockerSettings(_run_word(document)), folder)
-
-
-def _run_word(document: TaskDocument) -> str:
-    """Return the engine's name of this run: another attempt has the same, no other run has."""
-    index = os.environ.get(names.ENV_INDEX) or "0"
-    who = f"{document.identity.uid}/{document.identity.run_key}/{index}"
-    return hashlib.sha256(who.encode()).hexdigest()[:20]
+    word = run_word(document.identity, os.environ.get(names.ENV_INDEX, ""))
+    clocks = document.clocks
+    settings = DockerSettings(
+        word,
+        images=document.docker_images,
+        lifetime_seconds=clocks.run_seconds + clocks.grace_seconds,
+    )
+    return Docker(engine, settings, folder)
 
 
 def _http(document: TaskDocument) -> Http:

@@ -27,6 +27,7 @@ from agenttask_courier.decision import Ending, Outcome, Step, failed
 from agenttask_courier.door import Door
 from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
+from agenttask_courier.engine import TIDY_SECONDS, tidy
 from agenttask_courier.gate import Gate, new_client
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
@@ -173,6 +174,7 @@ class Courier:
     async def _settle(self, outcome: Outcome) -> Receipt:
         """Publish and write the final digest; the digest first when the pod is ending."""
         self.words.say(reason=Reason.PUBLISHING)
+        tidying = asyncio.create_task(tidy(self.document, self.settings.index))
         account = await asyncio.to_thread(self._account, self.around.on_ended(outcome))
         outcome = account.outcome
         self.around.on_account(account)
@@ -181,6 +183,7 @@ class Courier:
             self.words.say(**final, stored=False if self.settings.nats_url else None)
         stored, sha256 = await self._publish(account)
         self.words.say(**final, stored=stored, result_sha256=sha256)
+        await self.clocks.finish(tidying, TIDY_SECONDS)
         log("settled", reason=outcome.reason, phase=outcome.phase, stored=stored)
         return make_receipt(account)
 

@@ -15,8 +15,13 @@ from agenttask_api.status import UNSEEN_GENERATION, Condition
 
 LabelValue = Annotated[str, Field(max_length=63)]
 AnnotationValue = Annotated[str, Field(max_length=4096)]
+ImageGlob = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$")
+]
 
 DEFAULT_CLASS_ANNOTATION = "agenttask.dev/is-default-class"
+DOCKER_HOST = r"^(tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})?$"
+"""A pod has no key for ssh:// and no folder of the node for unix://."""
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 DEFAULT_DENY_PATHS = (".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "Jenkinsfile")
 """CI definitions run with the repository's own secrets, so a change to them is refused."""
@@ -71,8 +76,11 @@ class Toolchain(APIModel):
     name: Label
     image: Annotated[str, Field(max_length=1024)] = ""
     """Empty = the operator's agent image."""
-    docker_host: Annotated[str, Field(max_length=1024)] = ""
-    """Engine of the docker tools (tcp://, ssh:// or unix://); empty = there are none."""
+    docker_host: Annotated[str, Field(max_length=1024, pattern=DOCKER_HOST)] = ""
+    """Engine of the docker tools; empty = there are none."""
+    docker_images: Annotated[tuple[ImageGlob, ...], Field(max_length=64)] = ()
+    """Full names without tag, or globs of them, that containers and builds may start from.
+    Empty = only what a run builds itself, `FROM scratch`."""
 
 
 class ClassTools(APIModel):

@@ -85,6 +85,8 @@ class TaskDocument(OpenAPIModel):
     """What both task and class allow, as entries of a class; empty = none."""
     docker_host: str = ""
     """Address of the container engine; empty = there is none."""
+    docker_images: tuple[str, ...] = ()
+    """Images that containers may start from, as globs; what the run builds may be used anyway."""
     verify: tuple[Command, ...] = ()
     protect: tuple[str, ...] = ()
     output: Output

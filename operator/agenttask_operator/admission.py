@@ -55,6 +55,7 @@ class Granted:
     toolchain_image: str
     """Empty = the operator's agent image."""
     docker_host: str = ""
+    docker_images: tuple[str, ...] = ()
     http_hosts: tuple[str, ...] = ()
     """What both task and class allow."""
 
@@ -109,6 +110,7 @@ def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
         model_name=_model_name(task, class_),
         toolchain_image=toolchain.image,
         docker_host=toolchain.docker_host,
+        docker_images=toolchain.docker_images,
         http_hosts=_http_hosts(task, class_),
     )
 

@@ -39,6 +39,7 @@ def build_document(
         connections=_connections(task),
         http_hosts=granted.http_hosts,
         docker_host=granted.docker_host,
+        docker_images=granted.docker_images,
         verify=task.verify,
         protect=task.protect,
         output=task.output,

@@ -6,6 +6,7 @@ installed here; without podman the tests fail and say what to install.
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -97,6 +98,31 @@ def make_base(made: Store, folder: Path) -> None:
     (folder / "Dockerfile").write_text(BASE_DOCKERFILE, encoding="ascii")
     shutil.copy(BUSYBOX, folder / "busybox")
     made.podman("build", "--network=none", "--pull=never", "--tag", BASE, str(folder))
+
+
+@contextmanager
+def service(store: Store, host: str, folder: Path) -> Iterator[str]:
+    """Serve the store's engine as a platform would; yields the address for a class."""
+    with socket.create_server((host, 0)) as free:
+        port = free.getsockname()[1]
+    command = [*store.engine.argv, "system", "service", "--time=0", f"tcp://{host}:{port}"]
+    with (folder / "service.log").open("wb") as log:
+        env = dict(store.engine.env)
+        process = subprocess.Popen(command, env=env, cwd="/", stdout=log, stderr=log)
+    try:
+        assert wait_for(lambda: answers(host, port)), (folder / "service.log").read_text()
+        yield f"tcp://{host}:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -242,3 +242,12 @@ def test_without_an_engine_the_family_says_so(make_tools: MakeTools):
         known = {k: v for k, v in words.items() if k in operation.params.model_fields}
         assert "not available" in str(tools(operation.key, **known).error)
     assert len(docker.OPERATIONS) == 9
+
+
+def test_a_variable_with_a_secrets_name_is_not_in_the_audit(make_docker):
+    tools = make_docker()
+    env = {"DB_PASSWORD": "credential-1", "PLAIN": "seen"}
+    ok(tools("docker.run", image=BASE, command=["true"], env=env))
+    kept = tools.audit.path.read_text()
+    assert "credential-1" not in kept
+    assert '"PLAIN": "seen"' in kept

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.web import LOCAL, Names, ask, client, names, server, web
+from tests.agent.web import LOCAL, Names, ask, client, names, server, web, with_client
 from tests.servers.certs import Certificates, make_certificates
 
 from agenttask_agent.results import ToolResult
@@ -201,10 +201,32 @@ def test_binary_content_is_named_and_not_shown(ask, server):
     assert "binary content: 6 bytes" in ask("get", server.url("/binary")).output
 
 
-def test_credentials_do_not_get_into_the_audit():
-    arguments: dict[str, object] = {"url": "x", "headers": {"authorization": "Basic x", "A": "b"}}
-    assert http.audit_arguments(arguments)["headers"] == {"authorization": "(hidden)", "A": "b"}
-    assert http.audit_arguments({"headers": 3}) == {"headers": 3}
+def test_credentials_do_not_get_into_the_audit(make_tools: MakeTools, server):
+    """Ones that the model has from somewhere else: no list of known values has them."""
+    tools = with_client(make_tools(role=None, catalogue=http.OPERATIONS), client(server))
+    words = [f"credential-{number}" for number in range(9)]
+    tools(
+        "http.post",
+        url=f"http://me:{words[0]}@{LOCAL}:{server.port}/x?a=1&access_token={words[1]}&author=Ada#end",
+        params={"api_key": words[2], "q": "seen"},
+        headers={"PRIVATE-TOKEN": words[3], "X-Vault-Token": words[4], "Accept": "seen/x"},
+        json={"user": "Ada", "login": {"password": words[5], "kept": "seen"}},
+    )
+    url = server.url()
+    tools("http.post", url=url, data=f"client_id=seen&client_secret={words[6]}")
+    tools("http.post", url=url, data=f'{{"token": "{words[7]}", "keyboard": "seen"}}')
+    tools("http.get", url=url, headers={"Cookie": words[8]})
+    assert len(server.seen) == 3
+    kept = tools.audit.path.read_text()
+    assert not [word for word in words if word in kept]
+    assert kept.count("seen") == 5
+    assert "author=Ada#end" in kept
+
+
+def test_a_reading_request_cannot_be_made_to_write(ask, server):
+    for name in ("X-HTTP-Method-Override", "x-method-override", "X-HTTP-Method"):
+        assert ask("get", server.url(), headers={name: "DELETE"}).denied
+    assert server.seen == []
 
 
 def test_tls_checks_the_name_that_was_asked_for(ask, certificates: Certificates):

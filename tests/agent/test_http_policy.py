@@ -177,6 +177,7 @@ SECRET = "s3cr3t-Value+/=1"
         "s3cr3t-Value%2B%2F%3D1",
         "s3cr3t-Value%252B%252F%253D1",
         "%73%33cr3t-Value%2B/=1",
+        '{"a": "\\u00733cr3t-Value\\u002B/=1"}',
         SECRET.upper(),
         SECRET[::-1],
         SECRET.encode().hex(),

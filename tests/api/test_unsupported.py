@@ -63,7 +63,7 @@ def test_class_field_is_reported_exactly_if_listed(class_leaf: Any, make_class: 
 
 def test_field_of_a_list_item_is_reported(make_class: MakeClass) -> None:
     listed = [p for p in unsupported.UNSUPPORTED_CLASS_FIELDS if p == "toolchains[].dockerHost"]
-    spec = make_class({"toolchains": [{"name": "x", "dockerHost": "tcp://docker"}]})
+    spec = make_class({"toolchains": [{"name": "x", "dockerHost": "tcp://docker:2375"}]})
     assert unsupported.unsupported_in_class(spec) == tuple(f"spec.{p}" for p in listed)
 
 

@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.operator.builders import NOW, first, make_class, make_facts, make_task
 
+from agenttask_agent.tools.docker_engine import REMOTE_ADDRESS
 from agenttask_agent.tools.http_policy import HostPolicy, host_policy
 from agenttask_agent.tools.refusal import Denied
 from agenttask_agent.tools.validators import url
 from agenttask_api import names
+from agenttask_api.agentclass import Toolchain
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.places import Places
 from agenttask_operator.actions import CreateJob
@@ -106,7 +109,18 @@ def test_a_class_without_hosts_refuses_a_task_that_names_one():
 
 
 def test_the_engine_is_that_of_the_chosen_toolchain():
-    chains = [{"name": "plain"}, {"name": "boxes", "dockerHost": "tcp://engine.build:2375"}]
-    class_ = {"toolchains": chains}
-    assert document_of(build(class_)).docker_host == ""
-    assert document_of(build(class_, toolchain="boxes")).docker_host == "tcp://engine.build:2375"
+    boxes = {"dockerHost": "tcp://engine.build:2375", "dockerImages": ["docker.io/library/*"]}
+    class_ = {"toolchains": [{"name": "plain"}, {"name": "boxes", **boxes}]}
+    plain, chosen = document_of(build(class_)), document_of(build(class_, toolchain="boxes"))
+    assert (plain.docker_host, plain.docker_images) == ("", ())
+    assert chosen.docker_host == boxes["dockerHost"]
+    assert chosen.docker_images == ("docker.io/library/*",)
+
+
+def test_what_the_operator_calls_an_engine_is_one_for_the_agent():
+    for host in ("engine.build.svc:2375", "10.1.2.3:2375", "[fd00::1]:2375"):
+        Toolchain(name="x", docker_host=f"tcp://{host}")
+        assert REMOTE_ADDRESS.fullmatch(f"tcp://{host}")
+    for bad in ("ssh://root@host", "unix:///run/docker.sock", "tcp://u:p@h:1", "tcp://h"):
+        with pytest.raises(ValidationError):
+            Toolchain(name="x", docker_host=bad)

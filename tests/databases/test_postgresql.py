@@ -114,6 +114,24 @@ def test_server_ends_the_statement_at_its_time(ask: Ask, behind: Behind):
     assert _active(behind) == 0
 
 
+@pytest.mark.parametrize(
+    ("statement", "failure"),
+    [
+        ("SELECT nam FROM items", Failure.STATEMENT),
+        ("DELETE FROM items", Failure.DENIED),
+        ("WITH gone AS (DELETE FROM items RETURNING 1) SELECT 1", Failure.DENIED),
+        ("SELECT pg_sleep(60)", Failure.TIMEOUT),
+        ("SELECT repeat('x', 200000000)", Failure.TOO_LARGE),
+    ],
+)
+def test_no_connection_is_left_after_a_failure(
+    ask: Ask, behind: Behind, statement: str, failure: Failure
+):
+    with ask.fails(failure, "."):
+        ask.sql(statement, seconds=2)
+    assert _active(behind) == 0
+
+
 def test_statement_cannot_give_itself_more_time(ask: Ask):
     with ask.fails(Failure.TIMEOUT, "statement timeout"):
         ask.sql("SELECT set_config('statement_timeout', '0', false), pg_sleep(60)", seconds=0.3)

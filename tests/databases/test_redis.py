@@ -1,6 +1,7 @@
 """Redis: replies, the commands that are refused and why, and the limits."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -170,6 +171,19 @@ def test_writing_connection_refuses_what_belongs_to_the_server(
     with ask.fails(Failure.DENIED):
         ask.redis(*command, on="cache-rw")
     assert _state(store) == before
+
+
+@pytest.mark.parametrize("command", [("GET",), ("SET", "a", "b"), ("NOSUCH", "x"), ("KEYS", "*")])
+def test_no_connection_is_left_after_a_failure(ask: Ask, store: Any, command: tuple[str, ...]):
+    before = len(store.client_list())
+    for _ in range(3):
+        with ask.fails_with(Failure.DENIED, Failure.STATEMENT):
+            ask.redis(*command)
+    for _ in range(50):
+        if len(store.client_list()) == before:
+            break
+        time.sleep(0.05)
+    assert len(store.client_list()) == before
 
 
 def test_hint_says_what_to_use_instead(ask: Ask):

@@ -1,13 +1,15 @@
 """What the e2e tests say again and again: a task, its status, its Jobs and pods."""
 
+import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agenttask_testbed.commands import CommandFailed, Kubectl
-from agenttask_testbed.demo import FINISHED, WHERE
+from agenttask_testbed import product
+from agenttask_testbed.commands import ROOT, CommandFailed, Kubectl
+from agenttask_testbed.demo import FINISHED, NATS_URL, WHERE
 
 PYTEST = {"name": "tests", "run": ["python3", "-m", "pytest", "-q"]}
 
@@ -149,3 +151,17 @@ def host_pids(pod_uid: str, program: str) -> list[int]:
         if pod_uid in cgroup.replace("_", "-") and program in line:
             found.append(int(entry.name))
     return found
+
+
+def result_of(home: Home, name: str) -> dict[str, Any]:
+    """Return the result of the last run that NATS has for the task."""
+    script = (ROOT / "hack" / "testbed" / "read_result.py").read_text("utf-8")
+    inside = ("-n", product.SYSTEM, "exec", "-i", "deploy/agenttask-operator", "--", "python", "-")
+    subject = f"agent.results.{home.namespace}.{name}"
+    found: dict[str, Any] = json.loads(home.kubectl(*inside, NATS_URL, subject, stdin=script))
+    return found
+
+
+def logs(home: Home, name: str) -> str:
+    """Return what all containers of a task's first pod have printed."""
+    return home.run("logs", pods(home, name)[0]["metadata"]["name"], "--all-containers")

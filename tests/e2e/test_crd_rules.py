@@ -94,12 +94,21 @@ def test_bad_task_is_refused_with_advice(
 
 
 TOOLCHAINS = [{"name": "python"}, {"name": "go"}]
+
+
+def with_engine(host: str, *images: str) -> str:
+    chain = {"name": "c", "dockerHost": host, "dockerImages": [*images]}
+    return agent_class(toolchains=[chain])
+
+
 GOOD_CLASSES = {
     "a default toolchain": agent_class(toolchains=TOOLCHAINS, defaultToolchain="go"),
     "settings by role": agent_class(model={"roles": {"QA": {"temperature": 0.5}}}),
     "a hole by address": agent_class(egress=[{"cidr": "10.1.0.0/16", "ports": [443]}]),
     "a hole by namespace": agent_class(egress=[{"namespaceSelector": {"matchLabels": {"a": "b"}}}]),
     "a NATS": agent_class(nats={"url": "tls://nats.example:4222"}),
+    "an engine": with_engine("tcp://engine.build.svc:2375", "docker.io/library/*", "*"),
+    "an engine by address": with_engine("tcp://[fd00::1]:2375"),
 }
 BAD_CLASSES = {
     "unknown default toolchain": (
@@ -118,6 +127,9 @@ BAD_CLASSES = {
         "exactly one of cidr and namespaceSelector",
     ),
     "a bad range": (agent_class(egress=[{"cidr": "10.0.0"}]), "write it like 10.1.0.0/16"),
+    "images without an engine": (with_engine("", "docker.io/library/*"), "name it in dockerHost"),
+    "an engine by ssh": (with_engine("ssh://root@engine"), "dockerHost"),
+    "an image that is none": (with_engine("tcp://e:1", "--privileged"), "dockerImages[0]"),
     "password for NATS": (agent_class(nats={"url": "nats://u:p@nats"}), "nats.credsSecretRef"),
 }
 

@@ -1,17 +1,24 @@
 """Tools in the pod: a database through the door, HTTP hosts, no engine, and the image itself."""
 
-import io
 import json
 import secrets
-import tarfile
-from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.e2e.tasks import PYTEST, Home, agent_class, eventually, pods, task, until
+from tests.e2e import inpod
+from tests.e2e.tasks import (
+    PYTEST,
+    Home,
+    agent_class,
+    eventually,
+    logs,
+    pods,
+    result_of,
+    task,
+    until,
+)
 
-from agenttask_testbed import images, product, services
-from agenttask_testbed.commands import ROOT, Kubectl
+from agenttask_testbed import images, services
+from agenttask_testbed.commands import Kubectl
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
 HELLO = 'Add function hello_world() to utils.py. It returns "Hello, World!".'
@@ -38,19 +45,6 @@ def redis_password(testbed: Kubectl, fresh_cluster_name: str) -> str:
                    "Hello, World!")  # fmt: skip
     assert said.strip() == "OK"
     return password
-
-
-def result_of(home: Home, name: str) -> dict[str, Any]:
-    """Return the result of the last run that NATS has for the task."""
-    script = (ROOT / "hack" / "testbed" / "read_result.py").read_text("utf-8")
-    inside = ("-n", product.SYSTEM, "exec", "-i", "deploy/agenttask-operator", "--", "python", "-")
-    subject = f"agent.results.{home.namespace}.{name}"
-    found: dict[str, Any] = json.loads(home.kubectl(*inside, NATS_URL, subject, stdin=script))
-    return found
-
-
-def logs(home: Home, name: str) -> str:
-    return home.run("logs", pods(home, name)[0]["metadata"]["name"], "--all-containers")
 
 
 def secret_mounts(home: Home, name: str) -> dict[str, list[str]]:
@@ -121,74 +115,17 @@ def test_without_an_engine_the_agent_starts_and_says_so(home: Home) -> None:
     assert NO_ENGINE in [thought["content"] for thought in thoughts]
 
 
-SUITES = ("test_files.py", "test_git.py", "test_checks.py")
-HELPERS = ("conftest.py", "door.py", "projects.py", "toolboxes.py")
-PYTEST_INI = b"[pytest]\naddopts = --import-mode=importlib -p no:cacheprovider\npythonpath = .\n"
-RUN_SUITES = (
-    "mkdir /tmp/src && tar -xf /suites/suites.tar -C /tmp/src && cd /tmp/src"
-    " && id -u && exec python -m pytest -q -rs --timeout=60 tests/agent"
-)
-
-
-def suites() -> bytes:
-    """Return the tests of the files, git and tests families as a tar archive."""
-    files = {f"tests/agent/{n}": ROOT / "tests" / "agent" / n for n in (*SUITES, *HELPERS)}
-    files |= {f"examples/rehearsals/{p.name}": p for p in rehearsals()}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, path in files.items():
-            tar.add(path, name, recursive=False)
-        info = tarfile.TarInfo("pytest.ini")
-        info.size = len(PYTEST_INI)
-        tar.addfile(info, io.BytesIO(PYTEST_INI))
-    return buffer.getvalue()
-
-
-def rehearsals() -> list[Path]:
-    return sorted((ROOT / "examples" / "rehearsals").glob("*.yaml"))
-
-
 def test_files_git_and_tests_hold_in_the_image_under_restricted(home: Home) -> None:
-    home.apply(services.config_map("suites", {}, {"suites.tar": suites()}))
-    home.apply(SUITES_POD.replace("IMAGE", images.PRODUCT[1].tag).replace("RUN", RUN_SUITES))
+    home.apply(services.config_map("suites", {}, {"suites.tar": inpod.archive()}))
+    home.apply(inpod.pod(images.PRODUCT[1].tag))
 
     def phase() -> str:
         found = str(home.get("pod", "suites").get("status", {}).get("phase", ""))
         return found if found in ("Succeeded", "Failed") else ""
 
-    ended = eventually(phase, 150, "the suites to end")
+    ended = eventually(phase, 240, "the suites to end")
     said = home.run("logs", "suites")
     assert ended == "Succeeded", said
     assert said.startswith("65532\n")
     passed = int(said.rpartition(" passed")[0].rsplit(maxsplit=1)[-1])
-    assert passed > 60, said
-
-
-SUITES_POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: suites}
-spec:
-  restartPolicy: Never
-  automountServiceAccountToken: false
-  terminationGracePeriodSeconds: 1
-  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
-  containers:
-    - name: suites
-      image: IMAGE
-      imagePullPolicy: IfNotPresent
-      command: [sh, -c, "RUN"]
-      securityContext:
-        allowPrivilegeEscalation: false
-        readOnlyRootFilesystem: true
-        capabilities: {drop: [ALL]}
-      resources: {limits: {memory: 1Gi}}
-      volumeMounts:
-        - {name: suites, mountPath: /suites, readOnly: true}
-        - {name: tmp, mountPath: /tmp}
-        - {name: home, mountPath: /home/agent}
-  volumes:
-    - {name: suites, configMap: {name: suites}}
-    - {name: tmp, emptyDir: {}}
-    - {name: home, emptyDir: {}}
-"""
+    assert passed > 200, said

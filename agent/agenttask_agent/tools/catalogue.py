@@ -8,10 +8,14 @@ from typing import Any
 
 from agenttask_agent.tools import checks, db, docker, files, git, http
 from agenttask_agent.tools.context import ToolContext
+from agenttask_agent.tools.hidden import hidden
 from agenttask_agent.tools.operation import Operation
 
 OPTIONAL = {"docker": "docker", "http": "http", "db": "databases"}
 """Families that a run has only if the context has what they work with."""
+
+WITH_SECRET_NAMES = ("http", "docker")
+"""Families whose arguments have names of their own: headers, fields, variables."""
 
 CATALOGUE: tuple[Operation[Any], ...] = (
     *files.OPERATIONS,
@@ -31,4 +35,4 @@ def available(context: ToolContext) -> tuple[Operation[Any], ...]:
 
 def audited(operation: Operation[Any], arguments: dict[str, object]) -> dict[str, object]:
     """Return a call's arguments as the audit may keep them."""
-    return http.audit_arguments(arguments) if operation.family == "http" else arguments
+    return hidden(arguments) if operation.family in WITH_SECRET_NAMES else arguments

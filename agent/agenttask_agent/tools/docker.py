@@ -220,8 +220,10 @@ def _build_in(
             archive,
         )
         options = build_options(docker, dockerfile, tag, params.no_cache)
+        laid_out = docker.engine.remote and docker.engine.kind == "podman"
+        source = docker_context.unpack(archive, folder / "context") if laid_out else "-"
         return docker.run(
-            ["build", *options, f"--iidfile={folder / 'iid'}", "-"],
+            ["build", *options, f"--iidfile={folder / 'iid'}", source],
             context.timeout(docker.settings.build_seconds),
             stdin=archive,
             cwd=folder / "empty",

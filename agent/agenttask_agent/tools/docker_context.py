@@ -7,9 +7,11 @@ container swaps meanwhile leads anywhere. Links travel as links. `.git` stays ou
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from agenttask_agent.tools import docker_file, textfile
@@ -108,6 +110,36 @@ def pack(
         raise ToolError(f"the build context cannot be read: {error}") from error
     target.seek(0)
     return inside
+
+
+def unpack(archive: IO[bytes], folder: Path) -> str:
+    """Lay the archive out in a new folder of ours and return its path.
+
+    For podman's client at a distance, which without root takes an archive for a Dockerfile.
+    """
+    folder.mkdir()
+    root = folder.resolve()
+    try:
+        with tarfile.open(fileobj=archive) as tar:
+            for entry in tar:
+                _lay_out(tar, entry, root / entry.name)
+    except (OSError, tarfile.TarError) as error:
+        raise ToolError(f"the build context cannot be laid out: {error}") from error
+    return str(root)
+
+
+def _lay_out(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
+    if target.parent.resolve() != target.parent:
+        raise ToolError(f"{entry.name!r} changed while it was read")
+    content = tar.extractfile(entry) if entry.isreg() else None
+    if entry.issym():
+        target.symlink_to(entry.linkname)
+    elif content is None:
+        target.mkdir()
+    else:
+        with content, target.open("xb") as file:
+            shutil.copyfileobj(content, file)
+        target.chmod(entry.mode)
 
 
 def _archive(target: IO[bytes]) -> tarfile.TarFile:

@@ -17,13 +17,14 @@ from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.docker_process import run_client
 from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import ToolError
+from agenttask_api.agentclass import DOCKER_HOST
 
 INHERITED = ("PATH", "HOME", "XDG_RUNTIME_DIR", "TMPDIR", "LANG")
 """Of our environment an engine gets these; proxies and credentials are not among them."""
 DOCKER_ONLY = {"DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": "/nonexistent", "DOCKER_CLI_HINTS": "false"}
 """BuildKit ignores memory limits and fetches foreign frontends; the configuration holds
 credentials and proxies that containers would inherit."""
-REMOTE_ADDRESS = re.compile(r"(tcp|ssh|unix)://[A-Za-z0-9@._:/\[\]-]{1,1000}")
+REMOTE_ADDRESS = re.compile(DOCKER_HOST)
 PROBE_SECONDS = 20.0
 NEEDED_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
 
@@ -89,8 +90,8 @@ def local_engine(environment: Mapping[str, str], options: Sequence[str] = ()) ->
 
 def remote_engine(environment: Mapping[str, str], address: str) -> Engine:
     """Return the engine behind an address that the platform runs; raises NoEngine."""
-    if not REMOTE_ADDRESS.fullmatch(address):
-        raise NoEngine(f"{address!r} is not the address of an engine (tcp://, ssh:// or unix://)")
+    if not address or not REMOTE_ADDRESS.fullmatch(address):
+        raise NoEngine(f"{address!r} is not the address of an engine, tcp://host:port")
     clients = (
         ("podman", ("podman", "--remote", "--url", address)),
         ("docker", ("docker", "--host", address)),

@@ -8,10 +8,13 @@ import resource
 from collections.abc import Mapping
 
 from agenttask_agent.tools.docker_engine import Docker, Engine
-from agenttask_agent.tools.docker_policy import CONTAINER, IMAGE, DockerSettings
+from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.process import MAX_OPEN_FILES
+from agenttask_api.engine import CONTAINER, IMAGE
 
 MAX_ROOT_PROCESSES = 32_768
+REMOTE_PROCESSES = 4096
+"""Of one user: less than the hard limit of any usual machine, whose own we cannot ask for."""
 DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "AUDIT_WRITE", "SETFCAP", "SYS_CHROOT")
 """Of the engine's default set, those that tests and services do not need."""
 CPU_PERIOD = 100_000
@@ -55,7 +58,9 @@ def run_options(docker: Docker, name: str, env: Mapping[str, str], detach: bool)
         "--detach" if detach else "--rm",
     ]
     options += [] if settings.run_network else ["--network=none"]
-    return options + (_podman_run() if engine.kind == "podman" else ["--log-driver=json-file"])
+    return options + (
+        _podman_run(settings) if engine.kind == "podman" else ["--log-driver=json-file"]
+    )
 
 
 def _podman_build(settings: DockerSettings) -> list[str]:
@@ -65,8 +70,9 @@ def _podman_build(settings: DockerSettings) -> list[str]:
     return [pull, f"--layers={cache}", "--http-proxy=false", "--isolation=oci"]
 
 
-def _podman_run() -> list[str]:
+def _podman_run(settings: DockerSettings) -> list[str]:
     return [
+        f"--timeout={settings.lifetime_seconds}",
         "--http-proxy=false",
         "--systemd=false",
         "--log-driver=k8s-file",
@@ -83,8 +89,9 @@ def _ulimits(engine: Engine) -> list[str]:
     """Podman would ask for more files and processes than we may have ourselves."""
     files = _at_most(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     limits = ["--ulimit=core=0:0", f"--ulimit=nofile={files}:{files}"]
-    if engine.kind == "podman" and not engine.remote:
-        processes = _at_most(resource.RLIMIT_NPROC, MAX_ROOT_PROCESSES)
+    if engine.kind == "podman":
+        here = _at_most(resource.RLIMIT_NPROC, MAX_ROOT_PROCESSES)
+        processes = REMOTE_PROCESSES if engine.remote else here
         limits.append(f"--ulimit=nproc={processes}:{processes}")
     return limits
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.docker_engine import Docker
-from agenttask_agent.tools.docker_policy import CONTAINER, KIND_LABEL, WRITES_LABEL
-from agenttask_agent.tools.docker_policy import IMAGE as IMAGE_KIND
+from agenttask_agent.tools.docker_policy import WRITES_LABEL
 from agenttask_agent.tools.refusal import Denied, ToolError
+from agenttask_api.engine import CONTAINER, KIND_LABEL
+from agenttask_api.engine import IMAGE as IMAGE_KIND
 
 MIN_ID = 6
 CONTAINER_LINE = "{{.ID}}|{{.Names}}|{{.Image}}|{{.Status}}"

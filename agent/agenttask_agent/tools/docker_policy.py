@@ -1,8 +1,6 @@
 """What a run may do with containers, and how its own are told from everybody's.
 
-Everything a run makes carries two labels: whose it is and what it is. The second one
-matters: containers inherit the labels of their image, so a container that a person
-started from our image carries the first label too.
+Everything a run makes carries the two labels of `agenttask_api.engine`.
 """
 
 import re
@@ -12,11 +10,10 @@ from fnmatch import fnmatchcase
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.validators import Image
+from agenttask_api.engine import KIND_LABEL, RUN_LABEL
+from agenttask_api.schema import GROUP
 
-RUN_LABEL = "agenttask.dev/run"
-KIND_LABEL = "agenttask.dev/kind"
-WRITES_LABEL = "agenttask.dev/writes-workspace"
-CONTAINER, IMAGE = "container", "image"
+WRITES_LABEL = f"{GROUP}/writes-workspace"
 RUN_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 TAG = re.compile(
@@ -49,6 +46,8 @@ class DockerSettings:
     run_seconds: float = 300.0
     build_seconds: float = 600.0
     exec_seconds: float = 60.0
+    lifetime_seconds: int = 86_400
+    """After that podman itself ends a container, should nobody be left to do it."""
 
     def __post_init__(self) -> None:
         if not RUN_KEY.fullmatch(self.run_key):

@@ -23,6 +23,7 @@ from pydantic import (
 
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.context import ToolContext
+from agenttask_agent.tools.hidden import HIDDEN, is_secret_name
 from agenttask_agent.tools.http_exchange import Http, Received, Sent
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.refusal import Denied, ToolError
@@ -34,15 +35,13 @@ def _bounded(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"}
-)
 OURS = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
-     "expect", "keep-alive", "accept-encoding", "http2-settings", "forwarded")
+     "expect", "keep-alive", "accept-encoding", "http2-settings", "forwarded",
+     "x-http-method", "x-http-method-override", "x-method-override")
 )  # fmt: skip
+"""What says how the request travels; the last three would make a GET change something."""
 OUR_PREFIXES = ("proxy-", "x-forwarded-", "sec-")
-HIDDEN = "(hidden)"
 MAX_HEADER_LINES = 40
 PRINTED = ("content-type", "content-length", "location", "retry-after", "etag", "last-modified")
 
@@ -114,15 +113,6 @@ def perform(context: ToolContext, method: str, params: Get) -> Answer:
     return _answer(client.send(sent, context.timeout(client.limits.seconds)))
 
 
-def audit_arguments(arguments: dict[str, object]) -> dict[str, object]:
-    """Return a call's arguments for the audit, values of credential headers hidden."""
-    headers = arguments.get("headers")
-    if not isinstance(headers, dict):
-        return arguments
-    plain = {k: HIDDEN if str(k).lower() in SECRET_HEADERS else v for k, v in headers.items()}
-    return arguments | {"headers": plain}
-
-
 def _client(context: ToolContext) -> Http:
     if context.http is None:
         raise ToolError("http is not available in this run")
@@ -178,9 +168,9 @@ def _answer(received: Received) -> Answer:
 
 def _printed_headers(received: Received) -> str:
     lines = [
-        f"{name}: {HIDDEN if name in SECRET_HEADERS else value[:500]}"
+        f"{name}: {HIDDEN if is_secret_name(name) else value[:500]}"
         for name, value in received.headers
-        if name in PRINTED or name.startswith("x-") or name in SECRET_HEADERS
+        if name in PRINTED or name.startswith("x-") or is_secret_name(name)
     ]
     return "\n".join(lines[:MAX_HEADER_LINES])
 

@@ -5,6 +5,7 @@ sent it cannot be taken back. So it is searched for every encoding that a progra
 would undo without thinking, and refused, not cleaned.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_plus
 
@@ -12,6 +13,7 @@ from agenttask_agent.redact import MIN_LENGTH
 from agenttask_api.masking import forms
 
 UNQUOTING_ROUNDS = 3
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 class SecretScan:
@@ -33,10 +35,10 @@ class SecretScan:
 
 
 def _layers(text: str) -> Iterator[str]:
-    """Yield the text and what is left when quoting is undone, once and again."""
+    """Yield the text and what is left when quoting and JSON's escapes are undone, repeatedly."""
     for _ in range(UNQUOTING_ROUNDS + 1):
         yield text.lower()
-        plain = unquote_plus(text)
+        plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), unquote_plus(text))
         if plain == text:
             return
         text = plain

@@ -19,6 +19,8 @@ class Image:
     name: str
     dockerfile: str
     context: str = "."
+    target: str = ""
+    """A stage of the Dockerfile; empty = the last one."""
 
     @property
     def tag(self) -> str:
@@ -27,6 +29,8 @@ class Image:
 
 
 PRODUCT = (Image("operator", "Dockerfile.operator"), Image("agent", "Dockerfile.agent"))
+CONTAINERS = Image("agent-containers", "Dockerfile.agent", target="containers")
+FULL = Image("agent-full", "Dockerfile.agent", target="full")
 GIT_SERVER = Image(
     "git-server", "hack/testbed/git-server/Dockerfile", context="hack/testbed/git-server"
 )
@@ -42,9 +46,10 @@ def binary(name: str) -> str:
 
 def build(image: Image, context: str | None = None) -> None:
     """Build one image; unchanged layers come from the cache."""
+    target = ("--target", image.target) if image.target else ()
     run(
         IMAGES, "build", image.name, "--tag", image.tag,
-        "--file", str(ROOT / image.dockerfile),
+        "--file", str(ROOT / image.dockerfile), *target,
         "--context", context or str(ROOT / image.context),
     )  # fmt: skip
 
