@@ -20,7 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from agenttask_agent.sanitise import SURROGATE
 from agenttask_agent.tools.memory import Memory
+from agenttask_agent.tools.refusal import ToolError
 
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
@@ -84,8 +86,13 @@ def run_program(
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
 ) -> Finished:
-    """Run a program, stdout and stderr together; a missing program raises OSError."""
+    """Run a program, stdout and stderr together; a missing program raises OSError.
+
+    Words that no program can be given raise ToolError.
+    """
+    check_words(argv)
     bounds = partial(limit_resources, memory.per_process if memory else None)
+    others = children_before()
     process = subprocess.Popen(
         list(argv),
         cwd=cwd,
@@ -96,7 +103,24 @@ def run_program(
         start_new_session=True,
         preexec_fn=bounds,
     )
-    return wait_for(process, timeout, limit, sink, memory)
+    return wait_for(process, timeout, limit, others, sink, memory)
+
+
+def check_words(argv: Sequence[str]) -> None:
+    """Raise ToolError for words that the operating system cannot hand to a program."""
+    if any("\0" in word or SURROGATE.search(word) for word in argv):
+        raise ToolError(
+            "the arguments hold NUL or broken characters, which no program can be given"
+        )
+
+
+def children_before() -> frozenset[int] | None:
+    """Return the children that a program about to start cannot have left to us.
+
+    Asked later, it would count what a quick program has left behind already. None where
+    this process is no subreaper: nothing of the program can become ours then.
+    """
+    return _children() if _is_subreaper() else None
 
 
 def limit_resources(memory: int | None = None) -> None:
@@ -115,17 +139,17 @@ def wait_for(
     process: "subprocess.Popen[bytes]",
     timeout: float,
     limit: int,
+    others: frozenset[int] | None,
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
 ) -> Finished:
     """Collect a started program's output until it ends or its time is over.
 
     The process must lead its own session. Whatever interrupts the wait, nothing of
-    the program is alive afterwards.
+    the program is alive afterwards. `others` is what `children_before` said.
     """
     started = time.monotonic()
     captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
-    others = _children() - {process.pid} if _is_subreaper() else None
     try:
         in_time = read_output(process, captures, started + timeout, memory)
     finally:

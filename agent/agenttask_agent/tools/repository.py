@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import cast
 
 from agenttask_agent.tools.gitconfig import ConfigGuard
-from agenttask_agent.tools.process import Finished, limit_resources, wait_for
+from agenttask_agent.tools.process import (
+    Finished,
+    check_words,
+    children_before,
+    limit_resources,
+    wait_for,
+)
 from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.remotes import Remote, Remotes
 
@@ -164,7 +170,9 @@ class Repository:
         """GitPython would add our own environment to git's, so `env -i` takes it away."""
         from git import Git
 
+        check_words(command)
         clean = ["env", "-i", *(f"{key}={value}" for key, value in self.env.items())]
+        others = children_before()
         started = Git(str(self.root)).execute(
             [*clean, *command],
             as_process=True,
@@ -172,7 +180,7 @@ class Repository:
             start_new_session=True,
             preexec_fn=limit_resources,
         )
-        return wait_for(cast("subprocess.Popen[bytes]", started.proc), timeout, limit)
+        return wait_for(cast("subprocess.Popen[bytes]", started.proc), timeout, limit, others)
 
     def _unlock(self) -> None:
         """Remove the lock of a git that we killed ourselves."""
