@@ -48,7 +48,8 @@ def fitting(operation: Operation[Any], words: Words) -> Arguments:
     schema: dict[str, Any] = parameters_schema(operation.params)
     made = {name: _value(part, words, name) for name, part in schema["properties"].items()}
     required = {name: made[name] for name in schema["required"]}
-    return st.fixed_dictionaries(required, optional={n: made[n] for n in made if n not in required})
+    optional = {name: value for name, value in made.items() if name not in required}
+    return st.fixed_dictionaries(required) | st.fixed_dictionaries(required, optional=optional)
 
 
 def breaking(operation: Operation[Any], words: Words) -> Arguments:
@@ -101,8 +102,11 @@ def _text(schema: dict[str, Any], words: Sequence[str]) -> st.SearchStrategy[str
         free = st.from_regex(pattern, fullmatch=True).filter(lambda t: least <= len(t) <= most)
     else:
         free = st.text(min_size=least, max_size=min(most, 60)) | st.just("x" * most)
-    known = [w for w in (*words, *HOSTILE) if least <= len(w) <= most and _matches(pattern, w)]
-    return st.sampled_from(known) | free if known else free
+    parts = [
+        [word for word in each if least <= len(word) <= most and _matches(pattern, word)]
+        for each in (words, HOSTILE)
+    ]
+    return st.one_of([free, *(st.sampled_from(part) for part in parts if part)])
 
 
 def _matches(pattern: str | None, text: str) -> bool:
@@ -115,7 +119,7 @@ def _integer(least: int, most: int) -> st.SearchStrategy[int]:
 
 def _object(schema: dict[str, Any], words: Words, name: str) -> st.SearchStrategy[dict[str, Any]]:
     rest = schema["additionalProperties"]
-    keys = st.sampled_from([*words.get(f"{name} keys", ("a",)), *HOSTILE]) | st.text(max_size=10)
+    keys = st.sampled_from(words.get(f"{name} keys", ("a",))) | TEXTS | st.text(max_size=10)
     values = VALUES if rest is True else _value(rest, words, name)
     return st.dictionaries(keys, values, max_size=3)
 

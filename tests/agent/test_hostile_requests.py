@@ -28,7 +28,9 @@ def outside() -> Iterator[tuple[Surroundings, Web]]:
     """The workspace's surroundings, and a server that they may ask."""
     with surroundings(catalogue=http.OPERATIONS) as made, web() as server:
         limits = HttpLimits(LIMITS.request_bytes, LIMITS.response_bytes, seconds=0.3)
-        names = Names({"good.example": [[LOCAL]], "bad.example": [["169.254.169.254"]]})
+        names = Names(
+            {LOCAL: [[LOCAL]], "good.example": [[LOCAL]], "bad.example": [["169.254.169.254"]]}
+        )
         hosts = ("good.example", "bad.example")
         asking = client(server, *hosts, resolver=names, limits=limits, secrets=(SECRET,))
         made.equip(http=asking)
