@@ -210,7 +210,7 @@ def surroundings(files: Mapping[str, str] | None = None, **options: Any) -> Iter
         outside.mkdir()
         (outside / "secret").write_text("secret")
         (outside / "shared").write_text("readable through a hard link, not writable")
-        repo, remote = _repository(base, FILES | (files or {}))
+        repo, remote = _repository(base, {**FILES, **(files or {})})
         wanted = {"remotes": Remotes((str(remote),)), "max_output": 2000, "role": None}
         (base / "home").mkdir()
         tools = Tools(repo, base / "tmp", home=base / "home", **(wanted | options))

@@ -52,8 +52,10 @@ FILE_WORDS = {
         "--- a/utils.py\n+++ b/utils.py\n@@ -999999999999,1 +1,99999999999 @@\n x\n",
     ),
 }
-REFS = ("HEAD", "HEAD~1", "agent", "theirs", "main", "new", "refs/heads/agent", "origin/main")
-REFS += ("HEAD@{0}", "@{-1}", "@{u}", "HEAD:link", ":/Start", "-b", "--detach", "a..b", "a.lock")
+REFS = (
+    *("HEAD", "HEAD~1", "agent", "theirs", "main", "new", "refs/heads/agent", "origin/main"),
+    *("HEAD@{0}", "@{-1}", "@{u}", "HEAD:link", ":/Start", "-b", "--detach", "a..b", "a.lock"),
+)
 GIT_WORDS = {
     "*": REFS,
     **dict.fromkeys(("path", "paths", "files"), PATHS),

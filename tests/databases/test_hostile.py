@@ -38,7 +38,7 @@ REDIS = (
     *("GET", "SET", "key", "EXISTS", "KEYS", "*", "SCAN", "0", "FLUSHALL", "SHUTDOWN", "CONFIG"),
     *("EVAL", "return 1", "SUBSCRIBE", "MONITOR", "MULTI", "CLIENT", "BLPOP", "ACL", "WHOAMI"),
 )
-WORDS = {
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "db.postgresql_query": {"query": SQL, "params": ("1", "x")},
     "db.postgresql_schema": {"schema": ("public", "pg_catalog", "'; --", '"', "x" * 63)},
     "db.redis_command": {"command": REDIS},

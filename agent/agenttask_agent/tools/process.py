@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from agenttask_agent.sanitise import SURROGATE
 from agenttask_agent.tools.memory import Memory
 from agenttask_agent.tools.refusal import ToolError
 
@@ -108,10 +107,12 @@ def run_program(
 
 def check_words(argv: Sequence[str]) -> None:
     """Raise ToolError for words that the operating system cannot hand to a program."""
-    if any("\0" in word or SURROGATE.search(word) for word in argv):
-        raise ToolError(
-            "the arguments hold NUL or broken characters, which no program can be given"
-        )
+    try:
+        if not any(b"\0" in os.fsencode(word) for word in argv):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise ToolError("the arguments hold NUL or broken characters, which no program can be given")
 
 
 def children_before() -> frozenset[int] | None:
