@@ -56,6 +56,7 @@ class AuditTrail:
             "duration_ms": round(seconds * 1000, 3),
             "bytes": len(result.output.encode(errors="replace")),
             "truncated": result.truncated,
+            "metadata": self.redactor.value(result.metadata),
         }
         self._append(entry)
         self.operations.append(_operation(result, entry, params))
@@ -100,4 +101,5 @@ def _operation(
         duration_ms=float(str(entry["duration_ms"])),
         error=str(entry["error"]),
         params=params,
+        metadata=result.metadata,
     )

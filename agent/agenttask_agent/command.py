@@ -1,6 +1,7 @@
 """`agenttask-agent call`: one operation in a workspace, exactly as in a run."""
 
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from agenttask_agent.redact import Redactor, secret_values
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.policy import policy_of
-from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.process import limit_resources
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import Toolbox
+from agenttask_agent.tools.wholeoutput import WholeOutput
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_api.taskdocument import GitPolicy
 
@@ -32,9 +35,11 @@ def call(
     """Execute the operation and return its result.
 
     The workspace is treated as the agent's own: git's configuration in it is cut down
-    to what is harmless.
+    to what is harmless. The whole output of tests stays in a file of the temporary folder,
+    whose path is in the result's metadata.
     """
     become_subreaper()
+    limit_resources()
     root = workspace.resolve(strict=True)
     policy = GitPolicy()
     repository = Repository(
@@ -45,13 +50,15 @@ def call(
     )
     with tempfile.TemporaryDirectory(prefix="agenttask-") as folder:
         tmp = Path(folder)
+        redactor = Redactor(secret_values(os.environ))
+        log = Path(tempfile.gettempdir()) / f"agenttask-tests-{secrets.token_hex(8)}.log"
         context = ToolContext(
             workspace=Workspace(root),
             repository=repository,
             env=program_environment(os.environ, (), tmp, tmp),
             tmp=tmp,
+            whole_output=WholeOutput(log, redactor, str(log)),
         )
-        redactor = Redactor(secret_values(os.environ))
         audit = AuditTrail(tmp / "audit.jsonl", redactor)
         allowed = policy_of(role, allow, read_only)
         toolbox = Toolbox(context, allowed, audit, Review(repository, "HEAD"), redactor)

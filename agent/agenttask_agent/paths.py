@@ -35,6 +35,11 @@ class Paths:
         return self.tmp / "audit.jsonl"
 
     @property
+    def tests_log(self) -> Path:
+        """The whole output of all tests."""
+        return self.tmp / "tests.log"
+
+    @property
     def bundle(self) -> Path:
         """The commits that the run made."""
         return self.tmp / "change.bundle"

@@ -32,11 +32,13 @@ from agenttask_agent.setup import run_setup
 from agenttask_agent.signals import Terminated, ignore_termination
 from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.process import limit_resources
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
+from agenttask_agent.tools.wholeoutput import MAX_BYTES, WholeOutput, read_whole
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
 from agenttask_api import names
@@ -64,6 +66,7 @@ class Patience:
 def run_agent(paths: Paths, patience: Patience) -> int:
     """Work on the task and return the exit code; raises nothing that is foreseen."""
     become_subreaper()
+    limit_resources()
     document = TaskDocument.model_validate_json(paths.task_file.read_bytes())
     try:
         wait_for_door(paths.door_socket, patience.door_seconds)
@@ -161,6 +164,7 @@ class Run:
             http=self.equipment.http,
             docker=self.equipment.docker,
             databases=self.equipment.databases,
+            whole_output=self._whole_output(),
         )
         toolbox = Toolbox(
             context,
@@ -172,6 +176,12 @@ class Run:
             catalogue=available(context),
         )
         return Loop(self.model, toolbox, self.transcript, self.budget)
+
+    def _whole_output(self) -> WholeOutput:
+        """Leave half of the task's artifacts to the others, which are handed over first."""
+        most = min(MAX_BYTES, self.document.artifacts.max_bytes // 2)
+        path = self.paths.tests_log
+        return WholeOutput(path, self.redactor, path.name, max_bytes=most)
 
     def _model(self, retry: Retry) -> OpenAIModel:
         settings = self.document.model
@@ -210,10 +220,18 @@ class Run:
                 self._hand_over(path, partial(self.door.put_artifact, path.name))
         if bundle:
             self._hand_over(bundle, self.door.put_bundle)
+        log = self.paths.tests_log
+        if os.path.lexists(log):
+            self._hand_over(log, partial(self.door.put_artifact, log.name), read_whole)
 
-    def _hand_over(self, path: Path, put: Callable[[bytes], None]) -> None:
+    def _hand_over(
+        self,
+        path: Path,
+        put: Callable[[bytes], None],
+        read: Callable[[Path], bytes] = Path.read_bytes,
+    ) -> None:
         try:
-            put(path.read_bytes())
+            put(read(path))
         except (DoorClosed, OSError) as error:
             self.transcript.thought(self.budget.replies, "error", f"{path.name}: {error}")
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from agenttask_api.databases import DatabaseError, Failure
+from agenttask_api.masking import Mask
 from agenttask_api.spec import Connection, ConnectionKind
-from agenttask_databases.masking import Mask
 
 CA_FILE = "ca.crt"
 MAX_KEY_BYTES = 8192
+MIN_CHARACTERS = 4
+"""Shorter values would tear ordinary words apart when they are hidden."""
 DEFAULT_PORTS = {
     ConnectionKind.POSTGRESQL: 5432,
     ConnectionKind.REDIS: 6379,
@@ -36,6 +38,7 @@ SCHEMES: dict[str, tuple[ConnectionKind, str]] = {
 }
 """Scheme to kind and TLS; empty = as the server offers it."""
 TLS_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|[0-9A-Fa-f:.]{2,45}")
 
 
@@ -73,7 +76,7 @@ class ConnectionConfig:
     @property
     def mask(self) -> Mask:
         """What hides the credentials."""
-        return Mask(self.secrets)
+        return Mask(self.secrets, MIN_CHARACTERS)
 
 
 def read_connection(connection: Connection, root: Path) -> ConnectionConfig:
@@ -111,18 +114,23 @@ def secret_values(connections: Iterable[Connection], root: Path) -> tuple[str, .
 
 def parse_url(kind: ConnectionKind, url: str) -> Address:
     """Return the parts of a database URL; raises BadAddress, which quotes no secret."""
+    if _CONTROL.search(url):
+        # urlsplit would drop some of them without a word, and read another address.
+        raise BadAddress("url: it holds control characters")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = DEFAULT_PORTS[kind] if parts.port is None else parts.port
     except ValueError:
         raise BadAddress("url: the host or port is no valid one") from None
+    if port == 0:
+        raise BadAddress("url: the host or port is no valid one")
     known = SCHEMES.get(parts.scheme)
     if known is None or known[0] is not kind:
         schemes = [scheme for scheme, (of, _) in SCHEMES.items() if of is kind]
         raise BadAddress(f"url: the scheme must be one of {', '.join(schemes)}")
     return Address(
         host=_checked_host(parts.hostname or ""),
-        port=port or DEFAULT_PORTS[kind],
+        port=port,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         database=_checked_database(kind, unquote(parts.path.removeprefix("/"))),

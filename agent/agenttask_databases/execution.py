@@ -20,10 +20,10 @@ from agenttask_api.databases import (
     Reply,
     Rows,
 )
+from agenttask_api.masking import Mask
 from agenttask_databases.bounds import MAX_WIRE_BYTES, TooMuch
 from agenttask_databases.connection import ConnectionConfig
 from agenttask_databases.counting import CountedLoop
-from agenttask_databases.masking import Mask
 
 GRACE_SECONDS = 12.0
 """Beyond the statement's own time: to connect, and for the server to stop by itself."""

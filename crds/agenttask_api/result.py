@@ -23,6 +23,8 @@ class Operation(OpenAPIModel):
     duration_ms: float = 0
     error: str = ""
     params: dict[str, object] = {}
+    metadata: dict[str, object] = {}
+    """What it measured; of tests also where in which artifact the whole output is."""
 
 
 class Thought(OpenAPIModel):

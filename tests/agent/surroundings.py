@@ -22,10 +22,10 @@ from tests.agent.toolboxes import Tools
 from agenttask_agent.audit import AuditTrail
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.gitconfig import is_allowed
-from agenttask_agent.tools.process import PR_SET_CHILD_SUBREAPER, become_subreaper
+from agenttask_agent.tools.processtree import PR_SET_CHILD_SUBREAPER, become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 
-OURS = frozenset({"audit.jsonl", "caches", "docker"})
+OURS = frozenset({"audit.jsonl", "caches", "docker", "tests.log"})
 """What a run keeps in its temporary folder."""
 MAY_CHANGE = frozenset({"repo", "remote.git", "tmp", "home"})
 """The last one belongs to the programs that tests start."""

@@ -147,6 +147,14 @@ def cgroup(folder: Path, **values: object) -> Path:
     return folder
 
 
+def cgroup_v1(folder: Path, **values: object) -> Path:
+    for name, value in values.items():
+        path = folder / name.partition("_")[0] / name.replace("_", ".", 1)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{value}\n")
+    return folder
+
+
 def test_one_hungry_program_gets_no_more_than_its_share(tmp_path: Path):
     memory = Memory(cgroup(tmp_path, memory_max=200 * 1024**2, memory_current=0))
     argv = ["python3", "-c", "x = b'x' * (300 * 1024**2)"]
@@ -166,3 +174,22 @@ def test_many_hungry_programs_are_ended(tmp_path: Path, used):
     finished = run_program(["sleep", "30"], cwd="/", env={}, timeout=20, limit=100, memory=memory)
     assert (finished.exit_code, finished.hungry) == (None, True)
     assert finished.seconds < 5
+
+
+@pytest.mark.parametrize(
+    "used",
+    [{"memory_usage_in_bytes": 950, "memory_stat": "total_inactive_file 5"}, {"pids_current": 10}],
+)
+def test_many_hungry_programs_are_ended_under_version_1_too(tmp_path: Path, used):
+    root = cgroup_v1(tmp_path, memory_limit_in_bytes=1000, pids_max=10, **used)
+    finished = run_program(
+        ["sleep", "30"], cwd="/", env={}, timeout=20, limit=100, memory=Memory(root)
+    )
+    assert (finished.exit_code, finished.hungry) == (None, True)
+
+
+def test_cache_is_no_hunger_under_version_1(tmp_path: Path):
+    files = {"memory_usage_in_bytes": 950, "memory_stat": "total_inactive_file 500\ncache 5"}
+    memory = Memory(cgroup_v1(tmp_path, memory_limit_in_bytes=1000, pids_max="max", **files))
+    assert not memory.is_short()
+    assert memory.per_process == 800

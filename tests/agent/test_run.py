@@ -72,7 +72,8 @@ def test_the_report_tells_the_whole_story(make_pod: MakePod, hello_world: Script
 def test_the_handover_is_in_the_order_of_the_contract(make_pod: MakePod, hello_world: Script):
     pod = make_pod(hello_world)
     reported(pod)
-    assert pod.door.order == ["transcript.jsonl", "audit.jsonl", "bundle", "result", "receipt"]
+    files = ["transcript.jsonl", "audit.jsonl", "bundle", "tests.log"]
+    assert pod.door.order == [*files, "result", "receipt"]
     assert pod.door.lifelines == 1
     assert pod.door.gone.wait(5)
     assert verify_chain(pod.door.artifacts["audit.jsonl"].decode().splitlines())

@@ -14,11 +14,11 @@ from tests.agent.conftest import PACKAGES, ROOT, MakeTools
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.audit import verify_chain
-from agenttask_agent.redact import HIDDEN
 from agenttask_agent.tools.catalogue import CATALOGUE
 from agenttask_agent.tools.document import as_markdown
 from agenttask_agent.tools.policy import ROLE_SETS, Policy
 from agenttask_agent.tools.schema import MAX_GRAMMAR_LENGTH, parameters_schema, tool_schema
+from agenttask_api.masking import HIDDEN
 from agenttask_api.spec import Role
 
 

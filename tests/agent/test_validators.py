@@ -130,45 +130,6 @@ def test_image_refuses_options_and_transports(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
-    [
-        ("postgresql://u:p@db:5432/x?sslmode=require", "postgresql"),
-        ("postgres://db/x", "postgresql"),
-        ("postgresql://u@/x?host=/run/postgresql", "postgresql"),
-        ("postgresql://a:1,b:2/x", "postgresql"),
-        ("redis://:p%40ss@cache:6379/0", "redis"),
-        ("rediss://cache", "redis"),
-        ("bolt://graph:7687", "neo4j"),
-        ("neo4j+s://graph", "neo4j"),
-        ("bolt+ssc://[::1]:7687", "neo4j"),
-    ],
-)
-def test_database_url_takes_the_drivers_spellings(value, kind):
-    assert validators.database_url(value, kind) == value
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [
-        ("mysql://secret-word@db/x", "postgresql"),
-        ("redis://secret-word@db", "postgresql"),
-        ("postgresql://secret-word@db", "redis"),
-        ("postgresql:///secret-word", "postgresql"),
-        ("redis://", "redis"),
-        ("bolt://secret-word@graph:x", "neo4j"),
-        ("secret-word dbname=x", "postgresql"),
-        ("redis://secret-word@a\nb", "redis"),
-        ("redis://secret-word@a", "mysql"),
-        ("redis://" + "secret-word" * 300, "redis"),
-    ],
-)
-def test_database_url_refuses_and_never_repeats_it(value, kind):
-    with pytest.raises(ToolError) as refused:
-        validators.database_url(value, kind)
-    assert "secret-word" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
     ("output", "plain"),
     [
         (b"a\r\nb", "a\nb"),
@@ -200,7 +161,6 @@ def test_no_text_makes_a_validator_raise_anything_else(text):
         lambda t: validators.url(f"http://{t}"),
         lambda t: validators.command_args([t]),
         lambda t: validators.env_vars({t: t}),
-        lambda t: validators.database_url(f"redis://{t}", "redis"),
         validators.log_output,
     )
     for check in checks:

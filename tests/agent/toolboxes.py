@@ -14,6 +14,7 @@ from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.toolbox import Toolbox
+from agenttask_agent.tools.wholeoutput import WholeOutput
 from agenttask_agent.tools.workspace import Workspace
 
 
@@ -35,10 +36,16 @@ class Tools:
         seconds = options.pop("seconds", 60.0)
         home = options.pop("home", tmp)
         env = program_environment(os.environ, options.pop("env", ()), home, tmp)
-        context = ToolContext(
-            self.workspace, repository, env, tmp, start, seconds_left=lambda: seconds
-        )
         redactor = Redactor(secrets)
+        context = ToolContext(
+            self.workspace,
+            repository,
+            env,
+            tmp,
+            start,
+            seconds_left=lambda: seconds,
+            whole_output=WholeOutput(tmp / "tests.log", redactor, "tests.log"),
+        )
         self.audit = AuditTrail(tmp / "audit.jsonl", redactor)
         policy = policy_of(
             options.pop("role", "DEV"),

@@ -20,9 +20,11 @@ from tests.servers.certs import Certificates
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools import http
 from agenttask_agent.tools.http_addresses import Resolver
-from agenttask_agent.tools.http_client import HttpClient, HttpLimits
-from agenttask_agent.tools.http_policy import HostPolicy, HostRule
+from agenttask_agent.tools.http_client import HttpClient
+from agenttask_agent.tools.http_exchange import HttpLimits
+from agenttask_agent.tools.http_policy import HostPolicy
 from agenttask_agent.tools.http_secrets import SecretScan
+from agenttask_api.httphosts import HostEntry
 
 LOCAL = "127.0.0.1"
 LIMITS = HttpLimits(request_bytes=10_000, response_bytes=10_000, seconds=2.0)
@@ -204,7 +206,7 @@ def client(
     tls: ssl.SSLContext | None = None,
 ) -> HttpClient:
     """Return a client that may ask this server, by its address and under other names."""
-    rules = tuple(HostRule(host, port=server.port, private=private) for host in (LOCAL, *hosts))
+    rules = tuple(HostEntry(host, port=server.port, private=private) for host in (LOCAL, *hosts))
     addresses = frozenset({LOCAL} if exempt else ())
     policy = HostPolicy(rules, resolver=resolver, exempt_addresses=addresses)
     return HttpClient(policy, SecretScan(secrets), limits, tls)

@@ -7,8 +7,11 @@ Counts come from a report that a runner wrote for machines; without one there ar
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -18,6 +21,7 @@ from agenttask_agent.tools.memory import Memory
 from agenttask_agent.tools.operation import Answer
 from agenttask_agent.tools.process import Finished, run_program
 from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.wholeoutput import Section
 from agenttask_api.status import TestCounts
 
 SECONDS = 600.0
@@ -28,25 +32,46 @@ REPORTS = "AGENTTASK_REPORTS"
 """Names a folder; a runner that writes JUnit XML there has its tests counted."""
 
 
+@dataclass(frozen=True)
+class Tested(Finished):
+    """How a runner ended, and where its whole output is."""
+
+    whole: Mapping[str, object] = field(default_factory=dict)
+
+
 def start(
     context: ToolContext,
     argv: Sequence[str],
     env: Mapping[str, str] | None = None,
     sink: Callable[[bytes], None] | None = None,
-) -> Finished:
+) -> Tested:
     """Run a test runner to its end; the task's own variables win over `env`."""
-    try:
-        return run_program(
-            [*argv],
-            cwd=context.workspace.root / context.start,
-            env={**(env or {}), **context.env},
-            timeout=context.timeout(SECONDS),
-            limit=MAX_OUTPUT,
-            sink=sink,
-            memory=Memory(),
-        )
-    except OSError as error:
-        raise ToolError(f"{argv[0]!r} cannot be started: {error.strerror}") from error
+    with _kept(context, argv) as section:
+
+        def feed(chunk: bytes) -> None:
+            section.feed(chunk)
+            if sink:
+                sink(chunk)
+
+        try:
+            finished = run_program(
+                [*argv],
+                cwd=context.workspace.root / context.start,
+                env={**(env or {}), **context.env},
+                timeout=context.timeout(SECONDS),
+                limit=MAX_OUTPUT,
+                sink=feed,
+                memory=Memory(),
+            )
+        except OSError as error:
+            raise ToolError(f"{argv[0]!r} cannot be started: {error.strerror}") from error
+    return Tested(**vars(finished), whole=section.facts())
+
+
+def _kept(context: ToolContext, argv: Sequence[str]) -> AbstractContextManager[Section]:
+    if context.whole_output is None:
+        return contextlib.nullcontext(Section(""))
+    return context.whole_output.section(shlex.join(argv))
 
 
 def tool(context: ToolContext, name: str) -> str:
@@ -109,11 +134,12 @@ def bounded(report: Path) -> bytes:
 
 
 def answer(
-    finished: Finished, counts: TestCounts | None, output: bytes | None = None, problem: str = ""
+    finished: Tested, counts: TestCounts | None, output: bytes | None = None, problem: str = ""
 ) -> Answer:
     """Return the runner's end as an answer; `problem` explains a failure that it knows."""
     metadata: dict[str, object] = {"seconds": round(finished.seconds, 2)}
     metadata |= {"tests": counts.to_api()} if counts else {}
+    metadata |= {"output": dict(finished.whole)} if finished.whole.get("artifact") else {}
     shown = finished.output if output is None else output
     return Answer(
         output=_headline(counts) + plain_terminal(shown),
@@ -133,7 +159,7 @@ def _headline(counts: TestCounts | None) -> str:
 
 def _problem(finished: Finished, counts: TestCounts | None, problem: str) -> str | None:
     if finished.hungry:
-        return "ended: the tests came near the container's limit of memory or processes"
+        return "ended: the tests came near the limit of memory or of processes"
     if finished.exit_code is None:
         return f"ended after {finished.seconds:.0f} seconds: the tests took too long"
     if finished.exit_code == 0 or problem:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from agenttask_agent.tools.databases import Databases
 from agenttask_agent.tools.docker_engine import Docker
-from agenttask_agent.tools.http_client import HttpClient
+from agenttask_agent.tools.http_exchange import Http
 from agenttask_agent.tools.repository import Repository
+from agenttask_agent.tools.wholeoutput import WholeOutput
 from agenttask_agent.tools.workspace import Workspace
 
 MAX_SECONDS = 600.0
@@ -26,12 +27,15 @@ class ToolContext:
     start: str = "."
     """The folder in which programs start, relative to the workspace."""
     seconds_left: Callable[[], float] = field(default=lambda: MAX_SECONDS)
-    http: HttpClient | None = None
+    http: Http | None = None
     """None = this run has no http operations."""
     docker: Docker | None = None
     """None = this run has no docker operations."""
     databases: Databases | None = None
     """None = this run has no db operations."""
+
+    whole_output: WholeOutput | None = None
+    """None = of the tests' output only the results' head and tail are kept."""
 
     def timeout(self, longest: float) -> float:
         """Return the seconds a program may run: never past the end of the run."""

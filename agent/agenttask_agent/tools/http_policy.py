@@ -6,43 +6,23 @@ which lets that host have a private address. Loopback and metadata stay closed t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.http_addresses import Resolver, pinned, resolve
 from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.validators import Target
+from agenttask_api.httphosts import BadHost, HostEntry, parse_host
 
-PRIVATE = "private:"
 USUAL_PORTS = frozenset({80, 443})
-
-
-@dataclass(frozen=True)
-class HostRule:
-    """One entry of an allow-list."""
-
-    host: str
-    below: bool = False
-    """Any name below `host`, and not `host` itself."""
-    port: int | None = None
-    """None = 80 and 443."""
-    private: bool = False
-
-    def matches(self, target: Target) -> bool:
-        """Say whether the entry names this URL's host and port."""
-        if target.port != self.port and (self.port or target.port not in USUAL_PORTS):
-            return False
-        if self.below:
-            return target.host.endswith(f".{self.host}")
-        return target.host == self.host
 
 
 @dataclass(frozen=True)
 class HostPolicy:
     """Where requests may go, and how names become addresses."""
 
-    rules: tuple[HostRule, ...] = ()
-    narrowing: tuple[HostRule, ...] = ()
+    rules: tuple[HostEntry, ...] = ()
+    narrowing: tuple[HostEntry, ...] = ()
     """A URL must match one of these too, unless there are none."""
     resolver: Resolver = resolve
     exempt_addresses: frozenset[str] = field(default_factory=frozenset)
@@ -50,8 +30,8 @@ class HostPolicy:
 
     def addresses(self, target: Target) -> tuple[str, ...]:
         """Return the checked addresses to connect to, and to no others; raises Denied."""
-        matching = [rule for rule in self.rules if rule.matches(target)]
-        narrowed = not self.narrowing or any(r.matches(target) for r in self.narrowing)
+        matching = [rule for rule in self.rules if matches(rule, target)]
+        narrowed = not self.narrowing or any(matches(r, target) for r in self.narrowing)
         if not matching or not narrowed:
             raise Denied(f"the host {target.authority!r} is not on this task's list of HTTP hosts")
         private = any(rule.private for rule in matching)
@@ -77,18 +57,22 @@ def host_policy(task_hosts: Sequence[str], class_hosts: Sequence[str] | None = N
     return HostPolicy(outer, own)
 
 
-def parse_rule(entry: str, *, private_allowed: bool) -> HostRule:
-    """Return one entry of a list; raises ValueError."""
-    private = entry.startswith(PRIVATE)
-    if private and not private_allowed:
-        raise ValueError(f"httpHosts: {entry!r}: only an AgentClass may open private hosts")
-    name = entry.removeprefix(PRIVATE)
-    below = name.startswith("*.")
+def matches(entry: HostEntry, target: Target) -> bool:
+    """Say whether the entry names this URL's host and port."""
+    if target.port != entry.port and (entry.port or target.port not in USUAL_PORTS):
+        return False
+    if entry.below:
+        return target.host.endswith(f".{entry.host}")
+    return target.host == entry.host
+
+
+def parse_rule(entry: str, *, private_allowed: bool) -> HostEntry:
+    """Return one entry of a list, its host spelt as in a Target; raises ValueError."""
     try:
-        target = validators.url(f"http://{name.removeprefix('*.')}")
-    except ToolError as error:
+        found = parse_host(entry)
+        host = validators.host(found.host)
+    except (BadHost, ToolError) as error:
         raise ValueError(f"httpHosts: {entry!r}: {error}") from None
-    has_port = name.rpartition("]")[2].rpartition(":")[1] == ":"
-    if target.path != "/" or "/" in name or "#" in name:
-        raise ValueError(f"httpHosts: {entry!r} is not a host")
-    return HostRule(target.host, below, target.port if has_port else None, private)
+    if found.private and not private_allowed:
+        raise ValueError(f"httpHosts: {entry!r}: only an AgentClass may open private hosts")
+    return replace(found, host=host)

@@ -104,6 +104,8 @@ class Toolbox:
         )
 
     def _clean(self, result: ToolResult) -> ToolResult:
+        metadata = {k: self.redactor.value(v) for k, v in result.metadata.items()}
+        result = replace(result, metadata=metadata)
         if result.error is None:
             return result
         return replace(result, error=self._presentable(result.error, False)[0])

@@ -2,7 +2,8 @@
 
 Pure: no look-ups, no files. Each check takes what the real grammar allows, odd as it
 may look (registry ports, digests, dots, IPv6), and refuses what some parser behind it
-would read as something else. They return the value in its one plain spelling.
+would read as something else. They return the value in its one plain spelling. Addresses
+of databases are no model's to write: `agenttask_databases.connection` checks them.
 """
 
 import ipaddress
@@ -30,11 +31,6 @@ NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 LOADER_VARIABLE = re.compile(r"(LD|DYLD)_.*|BASH_ENV|GCONV_PATH|GLIBC_TUNABLES|MALLOC_TRACE")
 SCP_LIKE = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*)@([A-Za-z0-9.-]+):(?!/*-)([^\s:][^\s]*)")
-DATABASES = {
-    "postgresql": ("postgresql", "postgres"),
-    "redis": ("redis", "rediss"),
-    "neo4j": ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"),
-}
 IMAGE = re.compile(
     r"(?:(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?)/)?"
@@ -200,35 +196,21 @@ def image(value: str) -> Image:
     return Image(domain, repository, found["tag"] or "", found["digest"] or "")
 
 
-def database_url(value: str, kind: str) -> str:
-    """Return a connection string of a kind; its text is never repeated in an error."""
-    if kind not in DATABASES:
-        raise ToolError(f"{kind[:100]!r} is not one of {', '.join(DATABASES)}")
-    parts = _split_url(value, DATABASES[kind], "the connection string")
-    socket = kind == "postgresql" and "host=" in parts.query
-    hosts = parts.netloc.rpartition("@")[2]
-    if not hosts and not socket:
-        raise ToolError("the connection string names no host")
-    if "," not in hosts:
-        _port(parts)
-    return value
-
-
 def log_output(output: bytes | str, limit: int = MAX_LOG) -> str:
     """Return output fit for a log: no escape sequences, nothing invisible, bounded."""
     raw = output.encode("utf-8", "replace") if isinstance(output, str) else output
     return cap(neutralise(plain_terminal(raw)), limit)[0]
 
 
-def _split_url(value: str, schemes: Sequence[str], what: str = "the URL") -> SplitResult:
+def _split_url(value: str, schemes: Sequence[str]) -> SplitResult:
     if len(value) > MAX_URL or UNPRINTABLE.search(value) or not value.isascii():
-        raise ToolError(f"{what} is too long or holds characters that no URL has")
+        raise ToolError("the URL is too long or holds characters that no URL has")
     try:
         parts = urlsplit(value)
     except ValueError:
-        raise ToolError(f"{what} is malformed") from None
+        raise ToolError("the URL is malformed") from None
     if parts.scheme not in schemes or not value.lower().startswith(f"{parts.scheme}://"):
-        raise Denied(f"{what} must begin with {' or '.join(s + '://' for s in schemes)}")
+        raise Denied(f"the URL must begin with {' or '.join(s + '://' for s in schemes)}")
     return parts
 
 
