@@ -9,7 +9,7 @@ from tests.agent.surroundings import Surroundings, surroundings
 from tests.agent.web import LIMITS, LOCAL, PATHS, Names, Web, client, web
 
 from agenttask_agent.tools import http
-from agenttask_agent.tools.http_client import HttpLimits
+from agenttask_agent.tools.http_exchange import HttpLimits
 
 SECRET = "hunter2-hunter2"
 BAD_HOSTS = ("localhost", "2130706433", "127.1", "[::1]", "[::ffff:127.0.0.1]", "0", "bad.example")

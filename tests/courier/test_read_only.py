@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from tests.agent.conftest import FINISH, PACKAGES, script_of
 from tests.agent.door import serving
-from tests.courier.conftest import MODEL, MakeDocument, Origin, git
+from tests.courier.conftest import MakeDocument, Origin, git
 from tests.courier.pod import running_pod
+from tests.servers.vllm import MODEL
 
 from agenttask_agent.rehearsal.server import make_app
 from agenttask_agent.tools.catalogue import CATALOGUE
