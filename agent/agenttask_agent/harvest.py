@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agenttask_agent.tools.refusal import ToolError
-from agenttask_agent.tools.repository import Repository
+from agenttask_agent.tools.repository import Repository, explain
+from agenttask_agent.tools.staging import stage
 from agenttask_api.door import MAX_BUNDLE_BYTES
 
 MAX_SUBJECT = 72
@@ -49,7 +50,9 @@ def bring_in(repository: Repository, base: str, message: str, bundle: Path) -> H
 def _commit_rest(repository: Repository, message: str) -> None:
     with contextlib.suppress(OSError):
         (repository.root / ".git" / "index.lock").unlink()
-    repository.text(["add", "--all"])
+    staged = stage(repository)
+    if staged.exit_code != 0:
+        raise ToolError(explain(staged))
     if repository.run(["diff", "--cached", "--quiet", "--ignore-submodules=all"]).exit_code == 0:
         return
     repository.text(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
+from tests.agent.surroundings import subreaper
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools import checks_run
 from agenttask_agent.tools.process import run_program
-from agenttask_agent.tools.processtree import become_subreaper
 
 MIXED = """import pytest
 
@@ -149,25 +149,15 @@ def test_a_report_that_makes_no_sense_counts_nothing(tmp_path: Path, content: st
     assert checks_run.read_counts(tmp_path / "missing.xml") is None
 
 
-def test_a_subreaper_ends_children_that_fled_into_their_own_session(tmp_path: Path):
-    """In a process of its own: the test runner must not become anybody's subreaper."""
-    pid_file = tmp_path / "pid"
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            become_subreaper()
-            script = f"setsid sleep 60 & echo $! > {pid_file}; sleep 0.2"
+@pytest.mark.parametrize("more", ["sleep 0.2", "exit 0"])
+def test_a_subreaper_ends_children_that_fled_into_their_own_session(tmp_path: Path, more: str):
+    """A program that ends at once has left its children before anybody could look."""
+    with subreaper():
+        for _ in range(10):
+            script = f"setsid sleep 60 & echo $! > pid; {more}"
             env = {"PATH": os.environ["PATH"]}
             run_program(["sh", "-c", script], cwd=tmp_path, env=env, timeout=10)
-            os.write(writer, b"done")
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(reader, 10) == b"done"
-    os.close(reader)
-    os.close(writer)
-    assert wait_gone(int(pid_file.read_text()))
+            assert wait_gone(int((tmp_path / "pid").read_text()))
 
 
 def wait_gone(pid: int) -> bool:

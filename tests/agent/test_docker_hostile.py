@@ -5,20 +5,20 @@ hundreds of calls, and nothing can hide from it. The real one is in test_docker.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.agent.feeding import MANY
 from tests.agent.projects import make_repository
 from tests.agent.toolboxes import Tools
 
-from agenttask_agent.tools import docker, http
+from agenttask_agent.tools import docker
 from agenttask_agent.tools.docker_engine import Docker, Engine
 from agenttask_agent.tools.docker_policy import DockerSettings
-from agenttask_agent.tools.http_client import HttpClient
-from agenttask_agent.tools.http_policy import HostPolicy
 
 KEY = "1-abcdef01"
 OWN = f"{'a' * 64}|agenttask-{KEY}-web|x|Up 1 second"
@@ -32,9 +32,6 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
-)
-MANY = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 ALLOWED_FIRST = {"build", "run", "exec", "ps", "logs", "stop", "rm", "images", "inspect", "kill"}
 OPENING = ("privileged", "host", "cap-add", "device", "userns", "security-opt=label", "mount=")
@@ -55,16 +52,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tools, 
         make_repository(folder / "repo", files),
         folder / "tmp",
         role=None,
-        catalogue=(*docker.OPERATIONS, *http.OPERATIONS),
+        catalogue=docker.OPERATIONS,
     )
     engine = Engine("podman", (str(program),), {"PATH": "/usr/bin:/bin"})
-    context = tools.toolbox.context
-    fields = {name: getattr(context, name) for name in context.__dataclass_fields__}
-    fields |= {
-        "docker": Docker(engine, DockerSettings(KEY, images=("*",)), folder),
-        "http": HttpClient(HostPolicy()),
-    }
-    tools.toolbox.context = type(context)(**fields)
+    made = Docker(engine, DockerSettings(KEY, images=("*",)), folder)
+    tools.toolbox.context = replace(tools.toolbox.context, docker=made)
     yield tools, record
     tools.close()
 
@@ -130,20 +122,3 @@ def options_of(words: list[str]) -> list[str]:
             break
         found.append(word)
     return found
-
-
-@pytest.mark.parametrize("operation", http.OPERATIONS, ids=lambda operation: operation.key)
-def test_no_argument_breaks_an_http_operation(recorded, operation):
-    tools, _ = recorded
-
-    @MANY
-    @given(arguments_for(operation))
-    @example({"url": "http://a.example/", "headers": {"A": "\n"}, "json": {"a": float("nan")}})
-    @example({"url": "http://a.example/", "params": {"\ud800": "\ud800"}, "data": "\ud800"})
-    @example({"url": "http://127.0.0.1/", "method": "GET"})
-    def check(arguments: dict[str, Any]) -> None:
-        result = tools.toolbox.call(operation.key, arguments)
-        assert not result.ok
-        assert "internal error" not in str(result.error), (arguments, result.error)
-
-    check()

@@ -1,154 +1,109 @@
-"""Whatever a model sends: a result, never an exception, and nothing outside changes."""
+"""Whatever a model sends: a result, never an exception, and nothing outside changes.
 
-import os
-import shutil
-import tempfile
+All 52 operations, on real parts, with arguments that fit and that break their schemas.
+The families that need a server have theirs in `tests/databases/test_hostile.py`.
+"""
+
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.agent.projects import make_repository
-from tests.agent.toolboxes import Tools
+from tests.agent.arguments import VALUES, anything, breaking, fitting
+from tests.agent.feeding import MANY, feed
+from tests.agent.surroundings import Surroundings, children_of_ours, facts, surroundings
 
-from agenttask_agent.results import ToolResult
+from agenttask_agent.tools import files, git
 from agenttask_agent.tools.catalogue import CATALOGUE
-from agenttask_agent.tools.policy import Policy
 
-FAMILIES = ("files", "git")
-"""The ones that work in the workspace alone; running tests is arbitrary code anyway."""
-OPERATIONS = [operation for operation in CATALOGUE if operation.family in FAMILIES]
-
-EXAMPLES = int(os.environ.get("AGENTTASK_FUZZ_EXAMPLES", "100"))
-"""For each operation; `make fuzz` sets many more."""
-
-HOSTILE_TEXTS = st.sampled_from(
-    [
-        "..",
-        "../outside/secret",
-        "/etc/passwd",
-        ".git/config",
-        ".git/hooks/pre-commit",
-        "link/secret",
-        "hard",
-        "pipe",
-        "a\0b",
-        "\udc80",
-        "-rf",
-        "--output=/tmp/x",
-        "$(touch x)",
-        ";id",
-        "*",
-        ".",
-        "",
-        "HEAD",
-        "HEAD@{0}",
-        "x" * 5000,
-        "con\nnewline",
-        "\u202e",
-        "~",
-        "%00",
-        "(?P<x",
-        "(a+)+$",
-        "utils.py",
+PATCH = "--- a/{0}\n+++ b/{0}\n@@ -1 +1,2 @@\n{1}\n+more\n"
+PATHS = (
+    *("utils.py", "tests/test_utils.py", "crlf.txt", "bom.txt", "binary.bin", "empty", "deep"),
+    *(
+        "deep/er",
         "tests/new/file.txt",
-        "all",
-    ]
-)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | HOSTILE_TEXTS,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=3)
+        "new",
+        "utils.py/x",
+        "./utils.py",
+        "utils.py/",
+        "//",
+        "link",
     ),
-    max_leaves=8,
+    *(".git", ".GIT/hooks/pre-commit", "git~1", "\u200d.git/x", "deep/../x", "x" * 255, "é" * 200),
+    *("tests/../.git/config", "link/shared", "--all", ":(top)", ":/", "-", "[", "deep/*"),
 )
-
-
-def arguments_for(operation: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Return arguments of the right names with any values, and of wrong names."""
-    known = {name: HOSTILE_TEXTS | VALUES for name in operation.params.model_fields}
-    return st.fixed_dictionaries({}, optional=known) | st.dictionaries(
-        st.sampled_from(["path", *sorted(known)]) | st.text(max_size=10), VALUES, max_size=4
-    )
+FILE_WORDS = {
+    "*": PATHS,
+    "content": ("", "a\n", "a\r\nb", "\0", "\ud800", "no newline", "\ufeff"),
+    "search": ("return", "def", "\n", "one\r\ntwo", "# changed\n"),
+    "replace": ("", "x", "\r\n", "\0", "\ud800", "\\1"),
+    "pattern": (".*", "def", "--pre=touch x", "-f/etc/passwd", "[", "x{9999}", "(?i)A", "*.py"),
+    "extensions": ("py", ".txt", "x" * 20),
+    "patch": (
+        PATCH.format("crlf.txt", " one"),
+        PATCH.format("utils.py", ' """Small functions."""'),
+        *(PATCH.format(n, " secret") for n in ("../outside/secret", "link/secret", "hard", "pipe")),
+        PATCH.format(".git/config", " [core]"),
+        "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n",
+        "--- a/empty\n+++ /dev/null\n",
+        "diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n",
+        "diff --git a/utils.py b/../x\nrename from utils.py\nrename to ../x\n",
+        "--- a/utils.py\n+++ b/utils.py\n@@ -999999999999,1 +1,99999999999 @@\n x\n",
+    ),
+}
+REFS = (
+    *("HEAD", "HEAD~1", "agent", "theirs", "main", "new", "refs/heads/agent", "origin/main"),
+    *("HEAD@{0}", "@{-1}", "@{u}", "HEAD:link", ":/Start", "-b", "--detach", "a..b", "a.lock"),
+)
+GIT_WORDS = {
+    "*": REFS,
+    **dict.fromkeys(("path", "paths", "files"), PATHS),
+    "message": ("Work", "--amend", "# only a comment", "\n\n", "a\0b", "\ud800", "x" * 10_000),
+    "author": ("A <a@b.c>", "-x <--amend>", "\ud800 <a@b>", "\n <a@b>", "\u00e9 <\u00e9@x>"),
+    "url": ("ext::sh -c touch% x", "file:///etc", "https://127.0.0.1/x.git", "-u", "REMOTE"),
+}
 
 
 @pytest.fixture(scope="module")
-def surroundings() -> Iterator[tuple[Tools, Path]]:
-    """A workspace with traps in it, beside a folder that must stay as it is."""
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        outside = base / "outside"
-        outside.mkdir()
-        (outside / "secret").write_text("secret")
-        (outside / "shared").write_text("readable through a hard link, not writable")
-        tools = Tools(make_repository(base / "repo"), base / "tmp", max_output=2000)
-        yield tools, outside
-        tools.close()
+def workspace() -> Iterator[Surroundings]:
+    with surroundings() as made:
+        yield made
 
 
-def lay_traps(root: Path, outside: Path) -> None:
-    for name in ("link", "hard", "pipe"):
-        path = root / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    (root / "link").symlink_to(outside)
-    (root / "hard").hardlink_to(outside / "shared")
-    os.mkfifo(root / "pipe")
+@pytest.mark.parametrize("operation", files.OPERATIONS, ids=lambda operation: operation.key)
+def test_files(operation, workspace: Surroundings):
+    workspace.git_may_change = False
+    feed(workspace, operation.key, fitting(operation, FILE_WORDS) | anything(operation))
 
 
-def contents(folder: Path) -> list[str]:
-    return sorted(
-        f"{path.relative_to(folder)} {path.lstat().st_mode} {path.read_bytes()!r}"
-        for path in folder.rglob("*")
-        if path.is_file()
-    )
+@pytest.mark.parametrize("operation", git.OPERATIONS, ids=lambda operation: operation.key)
+def test_git(operation, workspace: Surroundings):
+    workspace.git_may_change = True
+    remote = str(workspace.places[1])
+    words = {n: [remote if w == "REMOTE" else w for w in ws] for n, ws in GIT_WORDS.items()}
+    feed(workspace, operation.key, fitting(operation, words) | anything(operation))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.key)
-def test_hostile_arguments(operation, surroundings):
-    tools, outside = surroundings
+@pytest.mark.parametrize("operation", CATALOGUE, ids=lambda operation: operation.key)
+def test_what_breaks_the_schema_is_refused_by_name(operation, workspace: Surroundings):
+    """No family needs its server for that: nothing is begun."""
+    workspace.git_may_change = False
+    workspace.begin_audit()
+    workspace.put_back()
+    before = workspace.kept(), facts(workspace.tools.root), children_of_ours()
 
-    @given(arguments_for(operation))
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-    def check(arguments: dict[str, Any]) -> None:
-        lay_traps(tools.root, outside)
-        before = contents(outside), contents(tools.root / ".git" / "hooks")
-        entries = len(tools.audit.entries)
-        result = tools.toolbox.call(operation.wire_name, arguments)
-        assert isinstance(result, ToolResult)
-        assert "internal error" not in (result.error or "")
-        assert result.ok is (result.error is None)
-        assert len(tools.audit.entries) == entries + 1
-        assert (contents(outside), contents(tools.root / ".git" / "hooks")) == before
-        if operation.name != "show":
-            assert "secret" not in result.output.replace("outside/secret", "")
+    @MANY
+    @given(breaking(operation, FILE_WORDS))
+    def check(example: dict[str, Any]) -> None:
+        result = workspace.answer(operation.key, example)
+        assert (result.error or "").startswith("wrong arguments: "), (example, result)
 
     check()
+    assert (workspace.kept(), facts(workspace.tools.root), children_of_ours()) == before
 
 
+@MANY
 @given(st.text(max_size=100), st.dictionaries(st.text(max_size=10), VALUES, max_size=3))
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_hostile_names(surroundings, name: str, arguments: dict[str, Any]):
-    tools, _ = surroundings
-    assert not tools.toolbox.call(name, arguments).ok
-
-
-def test_a_read_only_run_changes_nothing(surroundings):
-    tools, _ = surroundings
-    tools.toolbox.policy = Policy(read_only=True)
-    before = contents(tools.root)
-
-    local = [operation for operation in CATALOGUE if operation.family in (*FAMILIES, "tests")]
-
-    @given(st.sampled_from(local), st.data())
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-    def check(operation: Any, data: Any) -> None:
-        tools.toolbox.call(operation.key, data.draw(arguments_for(operation)))
-
-    check()
-    assert contents(tools.root) == before
-    tools.toolbox.policy = Policy()
+def test_names(workspace: Surroundings, name: str, arguments: dict[str, Any]):
+    assert not workspace.call(name, arguments).ok

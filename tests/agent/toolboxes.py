@@ -34,7 +34,8 @@ class Tools:
         secrets = options.pop("secrets", ())
         start = options.pop("start", ".")
         seconds = options.pop("seconds", 60.0)
-        env = program_environment(os.environ, options.pop("env", ()), tmp, tmp)
+        home = options.pop("home", tmp)
+        env = program_environment(os.environ, options.pop("env", ()), home, tmp)
         redactor = Redactor(secrets)
         context = ToolContext(
             self.workspace,

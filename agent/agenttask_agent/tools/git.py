@@ -13,6 +13,7 @@ from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.gitanswer import Paths, answer, checked
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.staging import stage
 
 SAFE_DIFF = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
 Ref = Annotated[str, Field(min_length=1, max_length=255, description="Branch, tag or commit.")]
@@ -38,12 +39,11 @@ class Add(Params):
 
 def add(context: ToolContext, params: Add) -> Answer:
     if params.paths == "all":
-        return answer(context.repository.run(["add", "--all"]), "added all changes")
+        return answer(stage(context.repository), "added all changes")
     if not params.paths:
         raise ToolError('no paths given; use "all" for everything')
     paths = checked(params.paths)
-    done = context.repository.run(["add", "--all", "--", *paths])
-    return answer(done, "added " + ", ".join(paths))
+    return answer(stage(context.repository, paths), "added " + ", ".join(paths))
 
 
 class Commit(Params):
@@ -60,6 +60,9 @@ def commit(context: ToolContext, params: Commit) -> Answer:
         raise ToolError("the commit message is empty or holds a NUL character")
     if params.author and not params.author.isprintable():
         raise ToolError("the author holds control characters")
+    if context.repository.run(["diff", "--cached", "--quiet"]).exit_code == 0:
+        # git itself would describe the state, and ask nested repositories for theirs.
+        return Answer(exit_code=1, error="nothing to commit: no changes were added")
     author = [f"--author={params.author}"] if params.author else []
     message = f"--message={params.message}"
     argv = ["commit", "--no-verify", "--no-gpg-sign", "--cleanup=strip", *author, message]

@@ -23,7 +23,8 @@ class Checkout(Params):
 def checkout(context: ToolContext, params: Checkout) -> Answer:
     name = context.repository.branch_name(params.branch)
     how = ["--create"] if params.create else ["--guess"]
-    argv = ["switch", "--no-progress", "--no-recurse-submodules", *how, name]
+    # Quiet, or git looks for changes in nested repositories to list them, by their settings.
+    argv = ["switch", "--quiet", "--no-recurse-submodules", *how, name]
     return answer(context.repository.run(argv), f"on branch {name}")
 
 

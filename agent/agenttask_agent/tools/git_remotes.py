@@ -17,7 +17,7 @@ from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.remotes import Remote
-from agenttask_agent.tools.repository import explain
+from agenttask_agent.tools.repository import Repository, explain
 
 Origin = Annotated[Literal["origin"], Field(description="There is only this one.")]
 FETCH = ("fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
@@ -83,15 +83,36 @@ def pull(context: ToolContext, params: Pull) -> Answer:
     fetched = _fetch_branch(context, remote, name)
     if fetched.exit_code != 0:
         return answer(fetched)
-    argv = ["merge", "--no-edit", "--no-verify", "--no-gpg-sign", "--no-stat", "--no-progress"]
-    done = repository.run([*argv, _tracking(name)])
+    theirs = repository.text(["rev-parse", "--verify", "--end-of-options", _tracking(name)])
+    ours = repository.head()
+    if ours is None or _has(repository, theirs, ours) or _has(repository, ours, theirs):
+        argv = ["merge", "--ff-only", "--no-verify", "--no-stat", "--no-progress"]
+        return answer(repository.run([*argv, theirs]))
+    return _merge(repository, name, ours, theirs)
+
+
+def _has(repository: Repository, commit: str, other: str) -> bool:
+    return repository.run(["merge-base", "--is-ancestor", other, commit]).exit_code == 0
+
+
+def _merge(repository: Repository, name: str, ours: str, theirs: str) -> Answer:
+    """Merge two commits, and only then touch index and files.
+
+    Not with `git merge`, which asks nested repositories whether they have changed, and
+    they have settings of their own.
+    """
+    merged = repository.run(["merge-tree", "--write-tree", "--name-only", ours, theirs])
+    if merged.exit_code != 0:
+        why = f"{name} was fetched but not merged, and the files are as they were"
+        return Answer(exit_code=merged.exit_code, error=f"{why}: {explain(merged)}")
+    tree = merged.output.decode().split()[0]
+    message = f"Merge branch '{name}' of origin"
+    commit = repository.text(["commit-tree", f"-p{ours}", f"-p{theirs}", "-m", message, tree])
+    repository.run(["update-index", "-q", "--refresh"])
+    done = repository.run(["read-tree", "-m", "-u", "--no-recurse-submodules", ours, commit])
     if done.exit_code == 0:
-        return answer(done)
-    repository.run(["merge", "--abort"])
-    return Answer(
-        exit_code=done.exit_code,
-        error=f"{name} was fetched but not merged, and the files are as they were: {explain(done)}",
-    )
+        repository.text(["update-ref", "-m", f"pull: merge {name}", "HEAD", commit, ours])
+    return answer(done, f"merged {name} as {commit[:12]}")
 
 
 def _tracking(name: str) -> str:

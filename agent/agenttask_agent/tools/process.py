@@ -21,6 +21,7 @@ from typing import IO
 
 from agenttask_agent.tools import processtree
 from agenttask_agent.tools.memory import Memory
+from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.system import HERE, System, ending
 
 MAX_FILE_BYTES = 2 * 1024**3
@@ -86,12 +87,13 @@ def run_program(
     popen: "Callable[..., subprocess.Popen[bytes]]" = subprocess.Popen,
     system: System = HERE,
 ) -> Finished:
-    """Run a program to its end; a missing one raises OSError.
+    """Run a program to its end; a missing one raises OSError, words that none can get ToolError.
 
     `cwd` may be the descriptor of an open folder. `sink` gets the whole output, `popen`
     starts the program. Where this process is bounded itself, its children are from birth,
     and the slow way round through Python is saved.
     """
+    check_words(argv)
     folder, entered = _folder(cwd, system)
     inherited = memory is None and entered is None and is_limited()
     prepare = partial(_prepare, memory.per_process if memory else None, entered)
@@ -121,6 +123,16 @@ def _prepare(memory: int | None, folder: int | None) -> None:
     if folder is not None:
         os.fchdir(folder)
     limit_resources(memory)
+
+
+def check_words(argv: Sequence[str]) -> None:
+    """Raise ToolError for words that the operating system cannot hand to a program."""
+    try:
+        if not any(b"\0" in os.fsencode(word) for word in argv):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise ToolError("the arguments hold NUL or broken characters, which no program can be given")
 
 
 def limit_resources(memory: int | None = None) -> None:
