@@ -6,8 +6,11 @@ from them is decided elsewhere, and repaired by a resync should kopf lose an eve
 """
 
 import itertools
+import logging
 import os
 import random
+import secrets
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +39,6 @@ def run(settings: Settings) -> None:
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
-        liveness_endpoint=settings.liveness or None,
     )
 
 
@@ -63,11 +65,18 @@ def tune(settings: kopf.OperatorSettings) -> None:
     settings.process.ultimate_exiting_timeout = 25.0
 
 
+def end_now() -> None:
+    """End the process at once: whatever is under way must not be finished by us."""
+    logging.shutdown()
+    os._exit(1)
+
+
 @kopf.on.startup()
 async def configure(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     """Set kopf up and start everything that is not kopf."""
     tune(settings)
-    runtime = Runtime(read_settings(os.environ), await Cluster.connect())
+    identity = f"{os.environ.get('POD_ID') or socket.gethostname()}_{secrets.token_hex(4)}"
+    runtime = Runtime(read_settings(os.environ), await Cluster.connect(), end_now, identity)
     await runtime.start()
     memo.runtime = runtime
 
@@ -93,20 +102,10 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
 @kopf.on.event(GROUP, VERSION, "agenttasks")
 async def on_task(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     """Take news of a task."""
-    memo.runtime.task_event(event["type"], event["object"])
+    memo.runtime.news.task(event["type"], event["object"])
 
 
 @kopf.on.event(GROUP, VERSION, "agentclasses")
 async def on_class(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     """Take news of a class."""
-    memo.runtime.class_event(event["type"], event["object"])
-
-
-@kopf.on.probe(id="operator", errors=kopf.ErrorsMode.PERMANENT)
-async def probe(memo: kopf.Memo, **_: Any) -> str:
-    """Fail when a part of us has stopped: kopf's own probe only shows that the loop turns."""
-    runtime: Runtime = memo.runtime
-    ailment = runtime.ailment()
-    if ailment:
-        raise kopf.PermanentError(ailment)
-    return f"{len(runtime.cache.tasks)} tasks, {len(runtime.queue)} due"
+    memo.runtime.news.class_(event["type"], event["object"])

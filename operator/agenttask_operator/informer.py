@@ -64,8 +64,11 @@ class Informer:
         self._failures = 0
         self.synced = asyncio.Event()
         """Set once everything was listed for the first time."""
+        self.name = f"{kind.plural} in {namespace}" if namespace else kind.plural
         self.last_heard = 0.0
-        """Loop time of the last sign of life from the API server."""
+        """Loop time of the last sign of life from the API server; 0 = never."""
+        self.last_tried = 0.0
+        """Loop time at which we last heard it or asked for it."""
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -91,6 +94,7 @@ class Informer:
             version = await self._watch(version)
 
     async def _list(self) -> str:
+        self.last_tried = asyncio.get_running_loop().time()
         items: list[Object] = []
         version = ""
         async for page in self._source.pages(self._kind, self._namespace):
@@ -102,6 +106,7 @@ class Informer:
 
     async def _watch(self, version: str) -> str:
         """Return the version to go on from when the server ended the watch in good order."""
+        self.last_tried = asyncio.get_running_loop().time()
         async for type_, obj in self._source.watch(self._kind, version, self._namespace):
             self._heard()
             self._failures = 0
@@ -122,4 +127,4 @@ class Informer:
         await asyncio.sleep(delay)
 
     def _heard(self) -> None:
-        self.last_heard = asyncio.get_running_loop().time()
+        self.last_heard = self.last_tried = asyncio.get_running_loop().time()

@@ -33,8 +33,11 @@ class Settings:
     for the processor, so more of them only deepen its queue."""
     resync_seconds: float = 300.0
     """RESYNC_SECONDS: how often everything is listed again, to repair what a watch lost."""
-    liveness: str = "http://0.0.0.0:8080/healthz"
-    """LIVENESS: endpoint of the liveness probe; empty = none."""
+    http_address: str = "0.0.0.0:8080"
+    """HTTP_ADDRESS: `host:port` of /healthz, /readyz and /metrics; empty = none."""
+    lease_namespace: str = ""
+    """LEASE_NAMESPACE: where the Lease is by which several operators elect a leader; empty =
+    there is no other operator, this one acts at once."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 
@@ -49,7 +52,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         namespaces=_names(environ.get("NAMESPACES", "")),
         workers=int(_number(environ, "WORKERS", 16, 1, 256)),
         resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
-        liveness=_url(environ, "LIVENESS", ("http://",), Settings.liveness),
+        http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),
+        lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
     )
 
@@ -61,10 +65,18 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...], default: str = "") -> str:
-    value = environ.get(name, default).strip()
+def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+    value = environ.get(name, "").strip()
     if value and not value.startswith(schemes):
         raise BadSetting(f"{name} must begin with {' or '.join(schemes)}, not {value!r}")
+    return value
+
+
+def _address(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name, default).strip()
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isdigit() and int(port) < 65536):
+        raise BadSetting(f"{name} must be host:port, not {value!r}")
     return value
 
 
