@@ -29,10 +29,10 @@ test: $(VENV)/ready ## Run all tests that CI runs; starts and removes a cluster 
 	@hack/test tests
 
 unit: $(VENV)/ready ## Run the tests that need no cluster
-	@hack/test tests --ignore=tests/e2e
+	@hack/test tests --ignore=tests/e2e --ignore=tests/chaos
 
 e2e: $(VENV)/ready ## Run the tests on the real cluster
-	@hack/test tests/e2e
+	@hack/test tests/e2e tests/chaos
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain

@@ -70,7 +70,7 @@ class Actor:
         self._clock = clock
         self.may_act: Callable[[], bool] = lambda: True
         """Asked before every action; a process that does not lead may do nothing."""
-        self.on_end: Callable[[Task], None] = lambda task: None
+        self.on_end: Callable[[Task], None] = lambda *_: None
         """Told of every task whose end was written, with its final status."""
 
     async def act(self, task: Task, actions: tuple[Action, ...]) -> bool:
@@ -107,7 +107,9 @@ class Actor:
             return await self._adopt(task, name)
         except (Forbidden, Refused, NotFound) as error:
             memory.refusal = Refusal(str(error), self._clock())
-            log.warning("the Job was refused: %s", error, extra=_who(task.key))
+            # Its words may quote the manifest, prompt included; the status tells them.
+            extra = _who(task.key) | {"reason": type(error).__name__}
+            log.warning("the Job was refused", extra=extra)
             return True
         memory.created = name
         self._cache.put_job(parse_job(created))
@@ -191,7 +193,8 @@ class Actor:
         try:
             await self._cluster.create_event(build_event(task, action, self._clock()))
         except ClusterError as error:
-            log.warning("an Event was not created: %s", error, extra=_who(task.key))
+            extra = _who(task.key) | {"reason": type(error).__name__}
+            log.warning("an Event was not created", extra=extra)
 
 
 def _same_run(old: Task, new: Task) -> bool:

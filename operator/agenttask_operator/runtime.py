@@ -191,7 +191,8 @@ class Runtime:
             )
         except ClusterError as error:
             outcome, delay = "refused", self.queue.add_failed(key, FORBIDDEN_SECONDS)
-            log.error("again in %.1f s: %s", delay, error, extra=extra)
+            # Its words may quote what was sent, prompt included.
+            log.error("again in %.1f s: %s", delay, type(error).__name__, extra=extra)
         except Exception:
             outcome, delay = "fault", self.queue.add_failed(key, RETRY_SECONDS)
             log.exception("a fault of ours, again in %.1f s", delay, extra=extra)

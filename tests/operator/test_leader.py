@@ -1,6 +1,7 @@
 """The Lease: who may act, and until when."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ class Leases:
     """One Lease in a dictionary, as the API server keeps it."""
 
     def __init__(self):
-        self.lease, self.version = None, 0
+        self.lease: Any = None
+        self.version = 0
         self.down = False
         self.hang = False
 
