@@ -25,8 +25,6 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "output.pushOnFailure",
     "artifacts.include",
     "artifacts.maxBytes",
-    "queue.name",
-    "queue.priority",
     "repo.submodules",
 )
 
@@ -38,7 +36,6 @@ UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {
 UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
     "model.profile",
     "model.roles",
-    "model.maxConcurrentTasks",
     "egress",
     "council.agents",
     "council.rounds",

@@ -5,7 +5,7 @@ which are put here at once, are not undone by an event that was under way. Finis
 tasks are not kept: ten thousand of them must cost nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,10 @@ class Cache:
         self.classes: dict[str, AgentClass] = {}
         self._jobs: dict[Key, Job] = {}
         self._pods: dict[Key, Pod] = {}
+        self._unfinished: dict[Key, Key] = {}
+        """Jobs at work, with their tasks."""
+        self.on_job_end: Callable[[], None] = lambda: None
+        """Told when a Job at work ends or goes."""
         self._jobs_of: dict[str, set[Key]] = {}
         self._pods_of: dict[str, set[Key]] = {}
 
@@ -70,6 +74,10 @@ class Cache:
         if force or _newer(self._jobs.get(job.key), job):
             self._jobs[job.key] = job
             self._jobs_of.setdefault(job.task_uid, set()).add(job.key)
+            if job.finished or job.suspended:
+                self._rest(job.key)
+            else:
+                self._unfinished[job.key] = job.task_key
 
     def drop_job(self, key: Key, uid: str = "") -> None:
         """Forget the Job, unless another one of its name has taken its place."""
@@ -77,6 +85,11 @@ class Cache:
         if job and (not uid or job.uid == uid):
             del self._jobs[key]
             _discard(self._jobs_of, job.task_uid, key)
+            self._rest(key)
+
+    def busy(self) -> set[Key]:
+        """Return the tasks that have a Job at work."""
+        return set(self._unfinished.values())
 
     def put_pod(self, pod: Pod, force: bool = False) -> None:
         """Take the pod if it is newer than ours."""
@@ -122,6 +135,10 @@ class Cache:
     def pods_of(self, uid: str) -> tuple[Pod, ...]:
         """Return the pods of a task, oldest first."""
         return tuple(_sorted(self._pods[k] for k in self._pods_of.get(uid, ())))
+
+    def _rest(self, key: Key) -> None:
+        if self._unfinished.pop(key, None):
+            self.on_job_end()
 
     def _remove_pod(self, key: Key) -> None:
         pod = self._pods.pop(key, None)

@@ -8,7 +8,7 @@ of `errors`, and nothing is retried here: whoever asked knows whether to ask aga
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,8 +19,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
-from agenttask_operator.errors import Conflict, NotFound, Unavailable
+from agenttask_operator.errors import Conflict, NotFound, Unauthorized, Unavailable
 from agenttask_operator.replies import read_change, read_error, read_lines
+from agenttask_operator.throttle import Throttle
 
 Object = dict[str, Any]
 
@@ -77,6 +78,8 @@ class Cluster:
         client.user_agent = f"agenttask-operator/{own_version()}"
         self._client = client
         self._host = client.configuration.host.rstrip("/")
+        self._throttle = Throttle()
+        self._reload: Callable[[], Awaitable[None]] | None = None
         self.on_reply: Callable[[str, int, float], None] = lambda *_: None
         """Told of every request: method, code (0 = no answer), seconds until the answer."""
 
@@ -88,11 +91,17 @@ class Cluster:
         """
         configuration = Configuration()
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
-        if "KUBECONFIG" in os.environ:
-            await load_kube_config(client_configuration=configuration)
-        else:
-            await _load_default(configuration)
-        return cls(ApiClient(configuration))
+
+        async def load() -> None:
+            if "KUBECONFIG" in os.environ:
+                await load_kube_config(client_configuration=configuration)
+            else:
+                await _load_default(configuration)
+
+        await load()
+        cluster = cls(ApiClient(configuration))
+        cluster._reload = load
+        return cluster
 
     async def close(self) -> None:
         """Close all connections."""
@@ -192,14 +201,39 @@ class Cluster:
         body: Object | None = None,
     ) -> Object:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        response = await self._request(method, path, query, body, limits)
+        if not path.startswith(f"/{LEASES.prefix}/"):
+            # Whoever must wait its turn to renew the Lease loses it.
+            await self._throttle.take()
         try:
+            response = await self._request(method, path, query, body, limits)
             reply = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self._throttle.complained()
             raise Unavailable(f"{method} {path}: {error!r}") from error
+        except Unavailable:
+            self._throttle.complained()
+            raise
+        self._throttle.answered()
         return reply if isinstance(reply, dict) else {}
 
     async def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: Object | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """Send a request; one that is not known any more (401) reads its credentials again."""
+        try:
+            return await self._send_once(method, path, query, body, limits)
+        except Unauthorized:
+            if not self._reload:
+                raise
+        await self._reload()
+        return await self._send_once(method, path, query, body, limits)
+
+    async def _send_once(
         self,
         method: str,
         path: str,

@@ -42,6 +42,7 @@ from agenttask_operator.order import Order
 from agenttask_operator.outcome import Outcome, decide_outcome
 from agenttask_operator.progress import derive_progress
 from agenttask_operator.taskdoc import build_document
+from agenttask_operator.turns import Turn, spell_turn
 
 BLOCKED_SECONDS = 3.0
 """A blocker is told once it has lasted: most pods meet one for a moment."""
@@ -49,6 +50,9 @@ PROGRESS_SECONDS = 5.0
 """Other progress is told at most this often, so that a quick task costs few writes."""
 LOOK_AGAIN_SECONDS = 10.0
 """How long a deletion may take before we look whether its event was lost."""
+QUEUE_FIRST_SECONDS = 15.0
+QUEUE_LAST_SECONDS = 300.0
+"""How often a waiting task is told its place, the more seldom the farther behind it is."""
 REFUSED_SECONDS = 30.0
 """How long a refused Job is not tried again."""
 
@@ -140,7 +144,9 @@ def _give_up(case: Case) -> tuple[Action, ...] | None:
 
     The blocker is written down before, since it cannot be seen once the Job is gone.
     """
-    if not case.job or start_deadline(case) > case.now or agent_runs(case):
+    if not case.job or case.job.suspended or agent_runs(case):
+        return None
+    if start_deadline(case) > case.now:
         return None
     if case.job.deleting:
         return (Requeue(LOOK_AGAIN_SECONDS),)
@@ -184,6 +190,8 @@ def _start(case: Case) -> tuple[Action, ...] | None:
     refusal = case.facts.refusal
     if refusal and refusal.at + timedelta(seconds=REFUSED_SECONDS) > case.now:
         return _refused_job(case)
+    if case.facts.turn and not case.facts.turn.admitted:
+        return _queue(case, case.facts.turn)
     created = EmitEvent(
         "created", case.run_key, Reason.JOB_CREATED, f"Job {order.job_name} runs the task"
     )
@@ -227,6 +235,19 @@ def _progress(case: Case) -> tuple[Action, ...]:
     if progress.blocked:
         return patch(case.facts, new, BLOCKED_SECONDS, event)
     return patch(case.facts, new, PROGRESS_SECONDS)
+
+
+def _queue(case: Case, turn: Turn) -> tuple[Action, ...]:
+    """Held until others are done; nobody wakes us for a new place, so we look for it."""
+    assert turn.obstacle
+    new = status.waiting(
+        case.story, turn.obstacle.reason, spell_turn(turn), case.now, phase=Phase.QUEUED
+    )
+    event = EmitEvent("blocked", case.run_key, turn.obstacle.reason, new.message)
+    told = case.facts.task.status.phase is Phase.QUEUED
+    pause = min(QUEUE_LAST_SECONDS, QUEUE_FIRST_SECONDS + turn.position / 10)
+    write = patch(case.facts, new, BLOCKED_SECONDS, None if told else event)
+    return (*write, Requeue(pause))
 
 
 def _wait(

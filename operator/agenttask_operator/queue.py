@@ -30,7 +30,8 @@ Schedule = Callable[[float, Callable[[], None]], Timer]
 """Call a function after so many seconds, as `loop.call_later` does."""
 
 
-def _call_later(seconds: float, function: Callable[[], None]) -> Timer:
+def call_later(seconds: float, function: Callable[[], None]) -> Timer:
+    """Call a function later in the running loop."""
     return asyncio.get_running_loop().call_later(seconds, function)
 
 
@@ -72,7 +73,7 @@ class WorkQueue:
 
     def __init__(
         self,
-        schedule: Schedule = _call_later,
+        schedule: Schedule = call_later,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -120,11 +121,14 @@ class WorkQueue:
             planned[1].cancel()
         self._later[key] = (due, self._schedule(seconds, lambda: self._arrive(key)))
 
-    def add_failed(self, key: Key, at_least: float = 0.0) -> float:
+    def add_failed(
+        self, key: Key, at_least: float = 0.0, at_most: float = BACKOFF_LAST_SECONDS
+    ) -> float:
         """Make the key due after its next backoff; return the seconds until then."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         ceiling: float = min(BACKOFF_FIRST_SECONDS * 2 ** min(failures, 20), BACKOFF_LAST_SECONDS)
+        ceiling = min(ceiling, at_most)
         delay = max(at_least, ceiling * (0.5 + self._jitter() / 2))
         self.add_after(key, delay)
         return delay

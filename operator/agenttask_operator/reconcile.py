@@ -5,19 +5,22 @@ The loop ends when the plan has nothing more to do now.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from agenttask_operator.act import Actor, Publisher
+from agenttask_operator.actions import Action, CreateJob
 from agenttask_operator.cache import Cache
 from agenttask_operator.cluster import Cluster
-from agenttask_operator.facts import Defaults
+from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.gather import Gatherer, Results
 from agenttask_operator.memory import Memories
 from agenttask_operator.observed import Key, Task
 from agenttask_operator.planner import plan
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.status import is_final
+from agenttask_operator.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,9 @@ class Reconciler:
         post: Post | None,
         defaults: Defaults,
         clock: Callable[[], datetime],
+        turnstile: Turnstile | None = None,
     ) -> None:
+        self._turnstile = turnstile
         self._cache = cache
         self._queue = queue
         self._clock = clock
@@ -55,7 +60,7 @@ class Reconciler:
             if facts is None:
                 self._forget(key)
                 return
-            actions = plan(facts, self._clock())
+            actions = self._plan(facts)
             if not actions and self._is_done(facts.task):
                 self._finish(facts.task)
                 return
@@ -65,6 +70,17 @@ class Reconciler:
             "a task does not come to rest", extra={"namespace": key.namespace, "task": key.name}
         )
         self._queue.add_after(key, 30.0)
+
+    def _plan(self, facts: Facts) -> tuple[Action, ...]:
+        """Plan; one who would start a run is asked whether it is his turn."""
+        actions, key = plan(facts, self._clock()), facts.task.key
+        if not self._turnstile:
+            return actions
+        if not any(isinstance(a, CreateJob) for a in actions):
+            self._turnstile.leave(key)
+            return actions
+        turn = self._turnstile.ask(facts.task)
+        return actions if turn.admitted else plan(replace(facts, turn=turn), self._clock())
 
     def retry_publications(self) -> None:
         """Try again at once whatever NATS did not take."""
@@ -90,3 +106,5 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self.memories.pop(key, None)
         self._queue.forget(key)
+        if self._turnstile:
+            self._turnstile.leave(key)

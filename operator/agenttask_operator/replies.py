@@ -14,6 +14,7 @@ from agenttask_operator.errors import (
     Gone,
     NotFound,
     Refused,
+    Unauthorized,
     Unavailable,
 )
 
@@ -64,6 +65,8 @@ def read_error(response: aiohttp.ClientResponse, what: str, body: bytes) -> Clus
     }
     if status in simple:
         return simple[status](message)
+    if status == 401:
+        return Unauthorized(message)
     return Unavailable(message, _retry_after(response.headers.get("Retry-After", "")))
 
 

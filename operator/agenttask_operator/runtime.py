@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 
 from agenttask_operator import clock
 from agenttask_operator.cache import Cache
+from agenttask_operator.classkeeper import ClassKeeper
 from agenttask_operator.cluster import JOBS, PODS, Cluster
 from agenttask_operator.errors import ClusterError, Unavailable
 from agenttask_operator.facts import Defaults
@@ -26,15 +27,20 @@ from agenttask_operator.metrics import Gauges, Metrics
 from agenttask_operator.news import News
 from agenttask_operator.observed import Key
 from agenttask_operator.outbox import Outbox
-from agenttask_operator.queue import WorkQueue
+from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
 from agenttask_operator.settings import Settings
+from agenttask_operator.turns import Limits
+from agenttask_operator.turnstile import Turnstile
 from agenttask_operator.web import WebServer
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 FORBIDDEN_SECONDS = 10.0
+UNAVAILABLE_SECONDS = 15.0
+"""The API server is everybody's: its absence is not the task's fault. How often all are tried
+again is the throttle's business."""
 LAG_SECONDS = 1.0
 """How often the event loop's lateness is measured."""
 
@@ -53,9 +59,16 @@ class Runtime:
         nats_url = settings.nats_url
         self._outbox = Outbox(nats_url, settings.nats_creds) if nats_url else None
         defaults = Defaults(settings.agent_image, nats_url, settings.cluster_id)
-        self._reconciler = Reconciler(
-            cluster, self.cache, self.queue, self._outbox, defaults, clock.now
+        turnstile = Turnstile(
+            self.cache,
+            Limits(settings.max_tasks, settings.max_tasks_per_namespace),
+            self.queue.add,
+            call_later,
         )
+        self._reconciler = Reconciler(
+            cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile
+        )
+        self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now)
         self.news = News(cluster, self.cache, self.queue, self._reconciler)
         self._informers = [
             Informer(cluster, kind, scope, listener)
@@ -70,6 +83,7 @@ class Runtime:
         )
         self._running: list[asyncio.Task[None]] = []
         self._working = False
+        self._watching: Callable[[], bool] = lambda: True
         self._lag = 0.0
         self._metrics = Metrics()
         self._gauges = Gauges(self.cache, self.queue, self._reconciler.memories)
@@ -81,8 +95,12 @@ class Runtime:
         self._reconciler.actor.on_end = self._metrics.ended
         cluster.on_reply = self._metrics.requested
 
-    async def start(self) -> None:
-        """Start everything in the background; raises OSError when the port is taken."""
+    async def start(self, watching: Callable[[], bool]) -> None:
+        """Start everything in the background; raises OSError when the port is taken.
+
+        `watching` says whether news of tasks and classes can still come.
+        """
+        self._watching = watching
         if self._settings.http_address:
             host, _, port = self._settings.http_address.rpartition(":")
             await self._web.start(host, int(port))
@@ -92,6 +110,9 @@ class Runtime:
         for number, informer in enumerate(self._informers):
             self._spawn(informer.run(), f"informer-{number}")
         self._spawn(self._measure_lag(), "lag")
+        if self._settings.model_probe_seconds:
+            seconds = self._settings.model_probe_seconds
+            self._spawn(self._keeper.probe_for_ever(seconds), "probe")
         self._spawn(self._lead(), "election")
 
     async def stop(self) -> None:
@@ -114,7 +135,7 @@ class Runtime:
         """Return what can be seen of this process now."""
         now = asyncio.get_running_loop().time()
         return Vitals(
-            dead=tuple(t.get_name() for t in self._running if t.done()),
+            dead=self._dead(),
             tried={i.name: now - i.last_tried for i in self._informers if i.last_tried},
             heard={i.name: now - i.last_heard if i.last_heard else None for i in self._informers},
             queue_age=self.queue.age(),
@@ -123,6 +144,10 @@ class Runtime:
             working=self._working,
             replaced=self._working and not self.leads(),
         )
+
+    def _dead(self) -> tuple[str, ...]:
+        dead = [t.get_name() for t in self._running if t.done()]
+        return (*dead,) if self._watching() else (*dead, "kopf")
 
     def _scrape(self) -> bytes:
         self._gauges.vitals = self.vitals()
@@ -157,6 +182,7 @@ class Runtime:
         for number in range(self._settings.workers):
             self._spawn(self._work(), f"worker-{number}")
         self._spawn(self._resync_for_ever(), "resync")
+        self._spawn(self._keeper.write_for_ever(), "class-status")
         self._working = True
         log.info("synced: %d tasks wait", len(self.queue))
 
@@ -185,7 +211,8 @@ class Runtime:
         try:
             await self._reconciler.reconcile(key)
         except Unavailable as error:
-            outcome, delay = "unavailable", self.queue.add_failed(key, error.retry_after)
+            outcome = "unavailable"
+            delay = self.queue.add_failed(key, error.retry_after, UNAVAILABLE_SECONDS)
             log.warning(
                 "the API server is unavailable, again in %.1f s: %s", delay, error, extra=extra
             )

@@ -28,6 +28,12 @@ class Settings:
     """CLUSTER_ID: names this cluster in event sources."""
     namespaces: tuple[str, ...] = ()
     """NAMESPACES: comma separated; empty = all."""
+    max_tasks: int = 0
+    """MAX_TASKS: how many tasks may run at once; 0 = no limit."""
+    max_tasks_per_namespace: int = 0
+    """MAX_TASKS_PER_NAMESPACE: the same for each namespace."""
+    model_probe_seconds: float = 10.0
+    """MODEL_PROBE_SECONDS: how often model endpoints are asked how they are; 0 = never."""
     workers: int = 16
     """WORKERS: tasks reconciled at the same time. They wait for the API server, not
     for the processor, so more of them only deepen its queue."""
@@ -50,6 +56,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         nats_creds=environ.get("NATS_CREDS", "").strip(),
         cluster_id=environ.get("CLUSTER_ID", "").strip() or DEFAULT_CLUSTER_ID,
         namespaces=_names(environ.get("NAMESPACES", "")),
+        max_tasks=int(_number(environ, "MAX_TASKS", 0, 0, 100000)),
+        max_tasks_per_namespace=int(_number(environ, "MAX_TASKS_PER_NAMESPACE", 0, 0, 100000)),
+        model_probe_seconds=_number(environ, "MODEL_PROBE_SECONDS", 10, 0, 3600),
         workers=int(_number(environ, "WORKERS", 16, 1, 256)),
         resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
         http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),

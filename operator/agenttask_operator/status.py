@@ -78,12 +78,17 @@ def is_final(status: AgentTaskStatus) -> bool:
 
 
 def waiting(
-    story: Story, reason: Reason, message: str, now: datetime, stalled: bool = False
+    story: Story,
+    reason: Reason,
+    message: str,
+    now: datetime,
+    stalled: bool = False,
+    phase: Phase = Phase.PENDING,
 ) -> AgentTaskStatus:
     """Return the status of a task whose Job may not be created (yet)."""
     words = hinted(message, reason)
     table = conditions.refused if stalled else conditions.in_progress
-    return _seal(story, Phase.PENDING, reason, words, table(reason, words), now)
+    return _seal(story, phase, reason, words, table(reason, words), now)
 
 
 def running(
@@ -171,15 +176,16 @@ def refreshed(
 
 def patch_for(task: Task, status: AgentTaskStatus) -> Object:
     """Return the merge patch from the stored status to this one; empty when they are equal."""
-    return _difference(task.raw_status, status.to_api())
+    return difference(task.raw_status, status.to_api())
 
 
-def _difference(old: Object, new: Object) -> Object:
+def difference(old: Object, new: Object) -> Object:
+    """Return the merge patch from the one to the other; empty when they are equal."""
     changed: Object = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
-            inner = _difference(before, value)
+            inner = difference(before, value)
             changed |= {key: inner} if inner else {}
         elif key not in old or before != value:
             changed[key] = value

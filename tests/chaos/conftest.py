@@ -102,6 +102,7 @@ def operator(
             "NATS_URL": nats.url,
             "NAMESPACES": space,
             "LEASE_NAMESPACE": space,
+            "MODEL_PROBE_SECONDS": "0",
             **more,
         }
         made.append(Operator(tmp_path, environ, name))

@@ -82,7 +82,7 @@ class Api:
 
     def make_class(self, name: str = CLASS, **model: Any) -> None:
         spec = {
-            "model": {"endpoint": "http://127.0.0.1:9", **model},
+            "model": {"endpoint": "http://127.0.0.1:9", "maxConcurrentTasks": 10000, **model},
             "pod": {"nodeSelector": {"agenttask.dev/nowhere": "true"}},
         }
         body = {

@@ -156,7 +156,11 @@ class Proxy:
             return web.json_response(body, status=fault.status, headers=fault.headers)
         if fault and fault.hang:
             await self._ended.wait()
-        return await self._forward(request, call, fault)
+        try:
+            return await self._forward(request, call, fault)
+        except aiohttp.ClientConnectionError:
+            # The operator, or the API server, went away in the middle.
+            return web.Response(status=503)
 
     async def _forward(
         self, request: web.BaseRequest, call: Call, fault: Fault | None
@@ -168,7 +172,7 @@ class Proxy:
         }
         url = f"{self._upstream}{request.raw_path}"
         async with self._session.request(
-            request.method, url, headers=headers, data=await request.read()
+            request.method, url, headers=headers, data=await request.read() or None
         ) as upstream:
             response = web.StreamResponse(status=upstream.status)
             for name, value in upstream.headers.items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections import Counter
 
 from nats.aio.client import Client
@@ -9,7 +10,7 @@ from tests.chaos.harness import Api, Operator, eventually
 from tests.chaos.proxy import Fault, Proxy
 from tests.servers.nats import NatsServer
 
-SUBJECTS = "agent.response.*.>"
+STILL_SECONDS = 30.0
 
 
 def leading(operator: Operator) -> bool:
@@ -76,10 +77,12 @@ def test_leader_that_stood_still_for_half_a_minute_ends_and_writes_nothing(
     leader, standby = pair(operator)
     make_tasks(api, space, 0, 8)
     leader.signal(signal.SIGSTOP)
+    stopped = time.monotonic()
     try:
         make_tasks(api, space, 8, 8)
         eventually(lambda: leading(standby), 60, "the standby to lead")
         api.all_end(space, 16)
+        time.sleep(max(0.0, stopped + STILL_SECONDS - time.monotonic()))
     finally:
         leader.signal(signal.SIGCONT)
 
