@@ -34,6 +34,10 @@ unit: $(VENV)/ready ## Run the tests that need no cluster
 e2e: $(VENV)/ready ## Run the tests on the real cluster
 	@hack/test tests/e2e tests/chaos
 
+.PHONY: chaos-long
+chaos-long: $(VENV)/ready ## Let the API server fail for ten minutes in each way; takes two hours
+	AGENTTASK_FAULT_SECONDS=600 hack/test tests/chaos/test_faults.py --timeout=900
+
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
 	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases

@@ -137,6 +137,8 @@ class Proxy:
     async def _stop(self) -> None:
         await self._close()
         await self._session.close()
+        # TLS connections take a moment to say good-bye.
+        await asyncio.sleep(0.3)
 
     def _cut(self) -> None:
         for request in list(self._watches):
