@@ -54,7 +54,11 @@ class Cache:
     def finish_task(self, task: Task) -> None:
         """Forget the task but for its version: nothing is left to do for it."""
         self.drop_task(task.key)
-        self.finished[task.key] = (task.uid, _number(task.resource_version))
+        self.finish(task.key, task.uid, task.resource_version)
+
+    def finish(self, key: Key, uid: str, resource_version: str) -> None:
+        """Remember that nothing is left to do for the task as of that version."""
+        self.finished[key] = (uid, _number(resource_version))
 
     def is_finished(self, key: Key, uid: str, resource_version: str) -> bool:
         """Say whether this is late news of a task that is done with."""

@@ -7,12 +7,15 @@ whole truth, so everything is listed when the work begins and then again and aga
 import logging
 from dataclasses import replace
 
+from agenttask_api.status import TERMINAL_PHASES, ConditionType
 from agenttask_operator.cache import Cache
 from agenttask_operator.cluster import CLASSES, TASKS, Cluster, Object
 from agenttask_operator.observed import Key, parse_class, parse_task
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.reconcile import Reconciler
 from agenttask_operator.status import is_final
+
+PUBLISHED = ConditionType.EVENTS_PUBLISHED.value
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +24,14 @@ class News:
     """Takes news of tasks and classes into the cache and puts keys on the queue."""
 
     def __init__(
-        self, cluster: Cluster, cache: Cache, queue: WorkQueue, reconciler: Reconciler
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        nats: bool = False,
     ) -> None:
+        self._nats = nats
         self._cluster = cluster
         self._cache = cache
         self._queue = queue
@@ -35,7 +44,12 @@ class News:
         version = metadata.get("resourceVersion", "")
         if type_ == "DELETED":
             self._reconciler.forget(key)
-        elif not self._cache.is_finished(key, metadata["uid"], version):
+        elif self._cache.is_finished(key, metadata["uid"], version):
+            return
+        elif is_over(obj, self._nats):
+            self._reconciler.forget(key)
+            self._cache.finish(key, metadata["uid"], version)
+        else:
             self._cache.finished.pop(key, None)
             if self._cache.put_task(parse_task(obj, self._cache.tasks.get(key))):
                 self._queue.add(key)
@@ -89,6 +103,20 @@ class News:
         for key in set(self._cache.finished) - seen:
             if not scope or key.namespace == scope:
                 self._cache.finished.pop(key, None)
+
+
+def is_over(obj: Object, nats: bool) -> bool:
+    """Say whether nothing is left to do for a task, from what is stored, without parsing it all.
+
+    Ten thousand finished tasks are listed at every start and stay with us as a number each.
+    """
+    status = obj.get("status") or {}
+    if status.get("phase") not in TERMINAL_PHASES:
+        return False
+    if status.get("observedGeneration") != obj["metadata"].get("generation", 0):
+        return False
+    published = [c for c in status.get("conditions") or [] if c.get("type") == PUBLISHED]
+    return not nats or any(c.get("status") == "True" for c in published)
 
 
 def _older(known: str, version: str) -> bool:

@@ -69,7 +69,7 @@ class Runtime:
             cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile
         )
         self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now)
-        self.news = News(cluster, self.cache, self.queue, self._reconciler)
+        self.news = News(cluster, self.cache, self.queue, self._reconciler, bool(nats_url))
         self._informers = [
             Informer(cluster, kind, scope, listener)
             for scope in settings.namespaces or ("",)
