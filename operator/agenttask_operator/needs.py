@@ -53,7 +53,9 @@ def wants_result(facts: Facts, now: datetime) -> tuple[str, str] | None:
     if not task.spec or not facts.defaults.nats_url:
         return None
     outcome = settled_outcome(facts.pods, task.spec.run_key(), now)
-    if not outcome or not outcome.digest or not outcome.digest.result_sha256:
+    if not outcome:
+        return _of_lost_run(facts, now)
+    if not outcome.digest or not outcome.digest.result_sha256:
         return None
     stored = task.status
     shown = status.is_final(stored) and stored.artifacts and stored.artifacts.files_changed
@@ -61,6 +63,16 @@ def wants_result(facts: Facts, now: datetime) -> tuple[str, str] | None:
     if shown or (status.is_final(stored) and (not published or published.status == "True")):
         return None
     return task.spec.run_key(), outcome.digest.result_sha256
+
+
+def _of_lost_run(facts: Facts, now: datetime) -> tuple[str, str] | None:
+    """The Job is gone without a word; its courier may have told NATS how the run ended."""
+    assert facts.task.spec
+    case = sort_facts(facts, facts.task.spec, now)
+    over = case.story.told and status.is_final(case.story.told)
+    if over or case.job or case.live_pods or not case.known:
+        return None
+    return case.run_key, ""
 
 
 def wants_namespace(facts: Facts) -> bool:

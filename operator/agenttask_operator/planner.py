@@ -39,7 +39,7 @@ from agenttask_operator.facts import Facts
 from agenttask_operator.job import build_job
 from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
-from agenttask_operator.outcome import Outcome, decide_outcome
+from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
 from agenttask_operator.progress import derive_progress
 from agenttask_operator.taskdoc import build_document
 from agenttask_operator.turns import Turn, spell_turn
@@ -55,6 +55,9 @@ QUEUE_LAST_SECONDS = 300.0
 """How often a waiting task is told its place, the more seldom the farther behind it is."""
 REFUSED_SECONDS = 30.0
 """How long a refused Job is not tried again."""
+
+UNJUDGED = (Reason.NO_RESULT, Reason.CANCELLED)
+"""Results of a run that was cut short: whoever deleted the Job is why, not the agent."""
 
 Rule = Callable[[Case], tuple[Action, ...] | None]
 
@@ -124,11 +127,17 @@ def _cancel(case: Case) -> tuple[Action, ...] | None:
 
 
 def _lost(case: Case) -> tuple[Action, ...] | None:
-    """A Job that existed is gone: never create it again, the work may have been done."""
+    """A Job that existed is gone: never create it again, the work may have been done.
+
+    What its courier told NATS before counts as if the pod were still there.
+    """
     if case.job or not case.known:
         return None
     if case.live_pods:
         return (Requeue(LOOK_AGAIN_SECONDS),)
+    told = case.facts.result
+    if told and told.run_key == case.run_key and told.stop_reason not in UNJUDGED:
+        return end_run(case, outcome_of_result(told, case.now))
     pod = case.pods[-1] if case.pods else None
     if not case.started and start_deadline(case) <= case.now:
         words = _start_words(case)
