@@ -13,7 +13,13 @@ from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, Cluster
 from agenttask_operator.errors import NotFound
 from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.memory import Memories, Memory
-from agenttask_operator.needs import missing_jobs, wants_namespace, wants_notes, wants_result
+from agenttask_operator.needs import (
+    missing_jobs,
+    unwitnessed_job,
+    wants_namespace,
+    wants_notes,
+    wants_result,
+)
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod
 
 NOTES_SECONDS = 3.0
@@ -57,6 +63,11 @@ class Gatherer:
         if missing_jobs(facts, self._clock()):
             await self._confirm(task, missing_jobs(facts, self._clock()))
             facts = self._known(task, memory)
+        job = unwitnessed_job(facts, self._clock())
+        if job and memory.witnessed != job.resource_version:
+            await self._read_pods(task)
+            memory.witnessed = job.resource_version
+            facts = self._known(task, memory)
         if wants_namespace(facts):
             labels = await self._namespace_labels(key.namespace)
             facts = replace(facts, namespace_labels=labels)
@@ -85,6 +96,9 @@ class Gatherer:
             job = parse_job(found)
             if job.task_uid == task.uid:
                 self._cache.put_job(job, force=True)
+        await self._read_pods(task)
+
+    async def _read_pods(self, task: Task) -> None:
         selector = f"{names.LABEL_TASK_UID}={task.uid}"
         async for page in self._cluster.pages(PODS, task.key.namespace, selector):
             for item in page.items:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agenttask_operator.cluster import Kind, Object, Page
-from agenttask_operator.errors import ClusterError, Gone, Unavailable
+from agenttask_operator.errors import ClusterError, Unavailable
 
 log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_SECONDS = 0.5
-BACKOFF_LAST_SECONDS = 30.0
+BACKOFF_LAST_SECONDS = 10.0
+"""A picture that is older than this without need makes tasks wait for their end."""
 
 
 class Source(Protocol):
@@ -75,9 +76,9 @@ class Informer:
         while True:
             try:
                 await self._list_and_watch()
-            except Gone:
-                log.info("%s: the watch is too old, listing again", self._kind.plural)
             except ClusterError as error:
+                # Also when it is only too old: a server that says so every time would be
+                # asked for everything without a pause.
                 await self._back_off(error)
             except Exception:
                 log.exception("%s: the informer failed, starting again", self._kind.plural)

@@ -21,6 +21,8 @@ class Memory:
     """Publications that failed, in a row."""
     unpublished_since: datetime | None = None
     """When a publication first failed that has not succeeded yet."""
+    witnessed: str = ""
+    """Version of the ended Job for which the API server was asked for the pods."""
     due: tuple[str, datetime] | None = None
     """Which status write is due, and since when."""
     notes: tuple[Note, ...] = ()

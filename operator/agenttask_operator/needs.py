@@ -34,6 +34,20 @@ def missing_jobs(facts: Facts, now: datetime) -> tuple[str, ...]:
     return tuple(sorted(wanted - {j.key.name for j in facts.jobs}))
 
 
+def unwitnessed_job(facts: Facts, now: datetime) -> Job | None:
+    """Return a Job that has ended though we saw no pod of it end with the courier's last words.
+
+    News of Jobs and of pods come by different ways: the one may be ahead of the other.
+    """
+    task = facts.task
+    if not task.spec or status.is_final(task.status):
+        return None
+    case = sort_facts(facts, task.spec, now)
+    if not case.job or not case.job.finished:
+        return None
+    return None if settled_outcome(case.pods, case.run_key, now) else case.job
+
+
 def wants_notes(facts: Facts, now: datetime) -> Job | Pod | None:
     """Return the object whose Events are needed to say why nothing happens."""
     if not facts.task.spec or status.is_final(facts.task.status):

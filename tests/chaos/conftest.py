@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.chaos.harness import PROMPT, TOKEN, Api, Operator, kubeconfig
+from tests.chaos.harness import CLASS, PROMPT, TOKEN, Api, Operator, kubeconfig
 from tests.chaos.proxy import Proxy
 from tests.servers.certs import Certificates, make_certificates
 from tests.servers.nats import NatsServer, free_port, nats_binary
@@ -13,6 +13,7 @@ from tests.servers.nats import NatsServer, free_port, nats_binary
 from agenttask_testbed.commands import Kubectl
 from agenttask_testbed.product import SYSTEM
 
+CLASS_PATH = f"/apis/agenttask.dev/v1alpha1/agentclasses/{CLASS}"
 HERE = Path(__file__).parent
 
 
@@ -41,10 +42,13 @@ def api(
     crds: Kubectl, installed_operator_rests: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
     found = Api(Path(crds.kubeconfig), tmp_path_factory.mktemp("admin"))
-    found.make_class()
-    yield found
-    found.request("DELETE", "/apis/agenttask.dev/v1alpha1/agentclasses/chaos")
-    found.close()
+    try:
+        if not found.get(CLASS_PATH):
+            found.make_class()
+        yield found
+        found.request("DELETE", CLASS_PATH)
+    finally:
+        found.close()
 
 
 @pytest.fixture

@@ -130,10 +130,28 @@ class Api:
         for pod in self.items(f"/api/v1/namespaces/{namespace}/pods"):
             if pod["status"].get("phase") in ("Succeeded", "Failed"):
                 continue
-            path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}/status"
-            self.request("PATCH", path, {"status": _ended(pod)})
+            self.say(pod, "Succeeded", courier=over(0, judged(pod)), agent=over(0))
             count += 1
         return count
+
+    def pods(self, namespace: str, task: str) -> list[Object]:
+        path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={names.LABEL_TASK}%3D{task}"
+        return self.items(path)
+
+    def say(self, pod: Object, phase: str, **containers: Object) -> None:
+        """Write a pod's status; containers by name, as `running()` and `over()` describe them."""
+        inits = {i["name"] for i in pod["spec"]["initContainers"]}
+        entries = [_entry(name, state) for name, state in containers.items()]
+        status = {
+            "phase": phase,
+            "initContainerStatuses": [e for e in entries if e["name"] in inits],
+            "containerStatuses": [e for e in entries if e["name"] not in inits],
+            # A pod whose containers say anything has a node.
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+        }
+        metadata = pod["metadata"]
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
+        self.request("PATCH", path, {"status": status})
 
     def all_end(self, namespace: str, count: int, seconds: float = 60) -> None:
         """End pods until that many tasks have succeeded."""
@@ -150,36 +168,31 @@ class Api:
         assert len(owners) == len(set(owners)) == count
 
 
-def _ended(pod: Object) -> Object:
+def running() -> Object:
+    return {"running": {"startedAt": _now()}}
+
+
+def over(code: int, message: str = "") -> Object:
+    """A container's state after its end."""
+    reason = "Error" if code else "Completed"
+    times = {"startedAt": _now(), "finishedAt": _now()}
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
+
+
+def judged(pod: Object) -> str:
+    """Return the courier's last words on a run that went well."""
     key = pod["metadata"]["labels"][names.LABEL_RUN_KEY]
-    digest = Digest(
-        run_key=key, final=True, phase="Succeeded", reason=Reason.COMPLETED, verdict="Verified"
-    )
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    message = write_digest(digest)
+    good = Digest(run_key=key, final=True, phase="Succeeded", reason=Reason.COMPLETED)
+    return write_digest(good.model_copy(update={"verdict": "Verified"}))
 
-    def over(name: str, words: str) -> Object:
-        state = {
-            "exitCode": 0,
-            "reason": "Completed",
-            "message": words,
-            "startedAt": now,
-            "finishedAt": now,
-        }
-        return {
-            "name": name,
-            "image": "none",
-            "imageID": "none",
-            "ready": False,
-            "restartCount": 0,
-            "state": {"terminated": state},
-        }
 
-    return {
-        "phase": "Succeeded",
-        "initContainerStatuses": [over(names.COURIER, message)],
-        "containerStatuses": [over(names.AGENT, "")],
-    }
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _entry(name: str, state: Object) -> Object:
+    entry = {"name": name, "image": "none", "imageID": "none", "ready": False, "restartCount": 0}
+    return {**entry, "state": state}
 
 
 @dataclass

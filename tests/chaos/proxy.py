@@ -75,7 +75,7 @@ class Proxy:
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._watches: set[web.Request] = set()
+        self._watches: list[web.BaseRequest] = []
         self._ended = asyncio.Event()
 
     @property
@@ -199,7 +199,7 @@ class Proxy:
             await response.write(body)
 
     async def _watch(self, request, call, upstream, response) -> None:
-        self._watches.add(request)
+        self._watches.append(request)
         try:
             fault = self._fault(call)
             if fault and fault.gone:
@@ -214,4 +214,4 @@ class Proxy:
                     return
                 await response.write(chunk)
         finally:
-            self._watches.discard(request)
+            self._watches.remove(request)

@@ -252,3 +252,15 @@ async def test_nats_is_told_before_the_status_is_written(cluster):
 
 def condition(cluster, type_):
     return next(c["status"] for c in cluster.status["conditions"] if c["type"] == type_)
+
+
+async def test_job_that_ends_ahead_of_its_pods_news_is_not_judged_without_it(cluster):
+    process = Process(cluster)
+    await process.work()
+    cluster.put(PODS, ENDED)
+    job = cluster.all(JOBS)[0]
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    cluster.put(JOBS, job)
+    process.cache.put_job(parse_job(cluster.all(JOBS)[0]))
+    await process.reconciler.reconcile(KEY)
+    assert (cluster.status["phase"], cluster.status["reason"]) == ("Succeeded", "Completed")
