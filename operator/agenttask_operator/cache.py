@@ -5,6 +5,7 @@ which are put here at once, are not undone by an event that was under way. Finis
 tasks are not kept: ten thousand of them must cost nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -37,10 +38,12 @@ class Cache:
         self.classes: dict[str, AgentClass] = {}
         self._jobs: dict[Key, Job] = {}
         self._pods: dict[Key, Pod] = {}
-        self._unfinished: dict[Key, Key] = {}
+        self._at_work: dict[Key, Key] = {}
         """Jobs at work, with their tasks."""
-        self.on_job_end: Callable[[], None] = lambda: None
-        """Told when a Job at work ends or goes."""
+        self.busy: Counter[Key] = Counter()
+        """Tasks that have a Job at work, and how many."""
+        self.on_busy: Callable[[Key], None] = lambda _: None
+        """Told of every task whose first Job begins to work, or whose last one ends."""
         self._jobs_of: dict[str, set[Key]] = {}
         self._pods_of: dict[str, set[Key]] = {}
 
@@ -80,8 +83,10 @@ class Cache:
             self._jobs_of.setdefault(job.task_uid, set()).add(job.key)
             if job.finished or job.suspended:
                 self._rest(job.key)
-            else:
-                self._unfinished[job.key] = job.task_key
+            elif job.key not in self._at_work:
+                self._at_work[job.key] = job.task_key
+                self.busy[job.task_key] += 1
+                self.on_busy(job.task_key)
 
     def drop_job(self, key: Key, uid: str = "") -> None:
         """Forget the Job, unless another one of its name has taken its place."""
@@ -90,10 +95,6 @@ class Cache:
             del self._jobs[key]
             _discard(self._jobs_of, job.task_uid, key)
             self._rest(key)
-
-    def busy(self) -> set[Key]:
-        """Return the tasks that have a Job at work."""
-        return set(self._unfinished.values())
 
     def put_pod(self, pod: Pod, force: bool = False) -> None:
         """Take the pod if it is newer than ours."""
@@ -141,8 +142,13 @@ class Cache:
         return tuple(_sorted(self._pods[k] for k in self._pods_of.get(uid, ())))
 
     def _rest(self, key: Key) -> None:
-        if self._unfinished.pop(key, None):
-            self.on_job_end()
+        task_key = self._at_work.pop(key, None)
+        if not task_key:
+            return
+        self.busy[task_key] -= 1
+        if not self.busy[task_key]:
+            del self.busy[task_key]
+        self.on_busy(task_key)
 
     def _remove_pod(self, key: Key) -> None:
         pod = self._pods.pop(key, None)

@@ -70,50 +70,57 @@ class Turn:
         return self.obstacle is None
 
 
-class _Places:
-    """How many places are taken, and what stands in the way of one more."""
+class Places:
+    """How many places are taken: in all, by namespace and by endpoint."""
 
-    def __init__(
-        self, busy: Iterable[Busy], limits: Limits, closed: Mapping[str, Obstacle]
-    ) -> None:
-        self._limits, self._closed = limits, closed
+    def __init__(self, busy: Iterable[Busy] = ()) -> None:
         self.total = 0
         self.namespaces: Counter[str] = Counter()
-        self._endpoints: Counter[str] = Counter()
+        self.endpoints: Counter[str] = Counter()
         for one in busy:
             self.take(one.key, one.endpoint)
 
-    def take(self, key: Key, endpoint: str) -> None:
-        self.total += 1
-        self.namespaces[key.namespace] += 1
-        self._endpoints[endpoint] += 1
+    def copy(self) -> "Places":
+        """Return places that may be taken to see what would follow."""
+        other = Places()
+        other.total = self.total
+        other.namespaces, other.endpoints = self.namespaces.copy(), self.endpoints.copy()
+        return other
 
-    def obstacle(self, task: Waiting) -> Obstacle | None:
-        limits, space = self._limits, task.key.namespace
-        if task.endpoint in self._closed:
-            return self._closed[task.endpoint]
-        if self._endpoints[task.endpoint] >= task.endpoint_limit:
+    def take(self, key: Key, endpoint: str, count: int = 1) -> None:
+        """Take places; -1 gives one back."""
+        self.total += count
+        self.namespaces[key.namespace] += count
+        self.endpoints[endpoint] += count
+
+    def obstacle(
+        self, task: Waiting, limits: Limits, closed: Mapping[str, Obstacle]
+    ) -> Obstacle | None:
+        """Return why the task may not have one more place; None = it may."""
+        if task.endpoint in closed:
+            return closed[task.endpoint]
+        if self.endpoints[task.endpoint] >= task.endpoint_limit:
             words = f"{task.endpoint} serves {task.endpoint_limit} tasks at once"
             return Obstacle(Reason.MODEL_AT_CAPACITY, words)
         if limits.total and self.total >= limits.total:
             return Obstacle(Reason.QUEUED, f"the operator runs {limits.total} tasks at once")
-        if limits.namespace and self.namespaces[space] >= limits.namespace:
+        if limits.namespace and self.namespaces[task.key.namespace] >= limits.namespace:
             return Obstacle(Reason.QUEUED, f"the namespace runs {limits.namespace} tasks at once")
         return None
 
 
 def decide_turns(
     waiting: Iterable[Waiting],
-    busy: Iterable[Busy],
+    taken: Places,
     limits: Limits,
     closed: Mapping[str, Obstacle],
 ) -> dict[Key, Turn]:
     """Return everybody's turn; `closed` are endpoints that take no task now."""
-    places = _Places(busy, limits, closed)
+    places, running = taken.copy(), taken.namespaces
     turns: dict[Key, Turn] = {}
     held: list[tuple[Key, Obstacle]] = []
-    for task in _in_order(waiting, places.namespaces):
-        obstacle = places.obstacle(task)
+    for task in _in_order(waiting, running):
+        obstacle = places.obstacle(task, limits, closed)
         if obstacle:
             held.append((task.key, obstacle))
         else:

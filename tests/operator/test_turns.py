@@ -11,6 +11,7 @@ from agenttask_operator.turns import (
     Busy,
     Limits,
     Obstacle,
+    Places,
     Turn,
     Waiting,
     decide_turns,
@@ -38,13 +39,13 @@ def names(turns):
 
 
 def test_without_limits_everybody_starts():
-    turns = decide_turns([waiting("a", n) for n in range(50)], [], Limits(), {})
+    turns = decide_turns([waiting("a", n) for n in range(50)], Places(), Limits(), {})
     assert len(admitted(turns)) == 50
 
 
 def test_priority_then_age_within_a_namespace():
     tasks = [waiting("a", "old", 0, 1), waiting("a", "new", 0, 9), waiting("a", "urgent", 5, 99)]
-    turns = decide_turns(tasks, [], Limits(total=2), {})
+    turns = decide_turns(tasks, Places(), Limits(total=2), {})
     assert names(turns) == ["urgent", "old"]
     assert turns[Key("a", "new")].position == 1
 
@@ -53,15 +54,15 @@ def test_five_thousand_tasks_of_one_tenant_do_not_delay_anothers_one():
     flood = [waiting("flood", n, priority=1000, since=n) for n in range(5000)]
     one = waiting("quiet", "one", since=9999.0)
     runs = [busy("flood", n) for n in range(10)]
-    full = decide_turns([*flood, one], runs, Limits(total=10), {})
+    full = decide_turns([*flood, one], Places(runs), Limits(total=10), {})
     assert full[one.key].position == 1
-    freed = decide_turns([*flood, one], runs[1:], Limits(total=10), {})
+    freed = decide_turns([*flood, one], Places(runs[1:]), Limits(total=10), {})
     assert admitted(freed) == {one.key}
 
 
 def test_full_endpoint_holds_up_only_its_own_tasks():
     tasks = [waiting("a", 1, limit=1), waiting("a", 2, endpoint="http://other", limit=1)]
-    turns = decide_turns(tasks, [busy("b", 1)], Limits(), {})
+    turns = decide_turns(tasks, Places([busy("b", 1)]), Limits(), {})
     assert admitted(turns) == {Key("a", "2")}
     held = turns[Key("a", "1")].obstacle
     assert held
@@ -69,13 +70,13 @@ def test_full_endpoint_holds_up_only_its_own_tasks():
 
 
 def test_endpoint_that_is_down_takes_nobody():
-    turns = decide_turns([waiting("a", 1)], [], Limits(), {URL: DOWN})
+    turns = decide_turns([waiting("a", 1)], Places(), Limits(), {URL: DOWN})
     assert turns[Key("a", "1")] == Turn(DOWN, 1, 1)
 
 
 def test_namespace_limit_holds_up_only_its_own_tasks():
     tasks = [waiting("a", 1), waiting("b", 1)]
-    turns = decide_turns(tasks, [busy("a", 1)], Limits(namespace=1), {})
+    turns = decide_turns(tasks, Places([busy("a", 1)]), Limits(namespace=1), {})
     assert admitted(turns) == {Key("b", "1")}
 
 
@@ -111,7 +112,7 @@ LIMITS = st.builds(Limits, st.integers(0, 8), st.integers(0, 4))
 
 @given(WAITING, BUSY, LIMITS)
 def test_limits_hold_and_no_place_stays_empty_for_nothing(tasks, runs, limits):
-    turns = decide_turns(tasks, runs, limits, {})
+    turns = decide_turns(tasks, Places(runs), limits, {})
     assert set(turns) == {t.key for t in tasks}
     let = [t for t in tasks if turns[t.key].admitted]
     spaces = Counter(t.key.namespace for t in [*runs, *let])
@@ -132,7 +133,7 @@ def test_limits_hold_and_no_place_stays_empty_for_nothing(tasks, runs, limits):
 @given(WAITING, BUSY, st.integers(1, 8))
 def test_no_namespace_gets_a_second_place_before_a_waiting_one_gets_its_first(tasks, runs, total):
     same = [waiting(t.key.namespace, t.key.name, t.priority, t.since) for t in tasks]
-    turns = decide_turns(same, runs, Limits(total=total), {})
+    turns = decide_turns(same, Places(runs), Limits(total=total), {})
     shares = Counter(b.key.namespace for b in runs)
     gained = Counter(k.namespace for k in admitted(turns))
     for key in set(turns) - admitted(turns):
