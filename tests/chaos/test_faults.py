@@ -143,7 +143,15 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-SLOW = ("half an answer", "503 on writes", "403 on creating", "403 on status", "no answer")
+SLOW = (
+    "half an answer",
+    "500",
+    "503 on writes",
+    "403 on creating",
+    "403 on status",
+    "slow loris",
+    "no answer",
+)
 """Cousins of the others; `make chaos` endures them too."""
 
 

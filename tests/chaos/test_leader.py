@@ -94,6 +94,7 @@ def test_leader_that_stood_still_for_half_a_minute_ends_and_writes_nothing(
     check_ends(api, nats, space, 16)
 
 
+@pytest.mark.slow
 def test_leader_that_reaches_no_api_server_ends_and_is_replaced(
     api, space, operator, nats, proxy: Proxy
 ):
