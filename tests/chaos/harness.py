@@ -56,6 +56,8 @@ class Api:
         cert, key = folder / "admin.crt", folder / "admin.key"
         cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
         key.write_bytes(base64.b64decode(user["client-key-data"]))
+        self.ca = folder / "api.crt"
+        self.ca.write_text(ca, encoding="utf-8")
         self.context = ssl.create_default_context(cadata=ca)
         self.context.load_cert_chain(cert, key)
         self._http = httpx.Client(base_url=self.server, verify=self.context, timeout=30)
