@@ -29,10 +29,17 @@ test: $(VENV)/ready ## Run all tests that CI runs; starts and removes a cluster 
 	@hack/test tests
 
 unit: $(VENV)/ready ## Run the tests that need no cluster
-	@hack/test tests --ignore=tests/e2e
+	@hack/test tests --ignore=tests/e2e --ignore=tests/chaos
 
 e2e: $(VENV)/ready ## Run the tests on the real cluster
-	@hack/test tests/e2e
+	@hack/test tests/e2e tests/chaos
+
+.PHONY: chaos chaos-long
+chaos: $(VENV)/ready ## Kill leaders and let the API server fail in every known way
+	AGENTTASK_SLOW_TESTS=1 hack/test tests/chaos
+
+chaos-long: $(VENV)/ready ## Let the API server fail for ten minutes in each way; takes three hours
+	AGENTTASK_SLOW_TESTS=1 AGENTTASK_FAULT_SECONDS=600 hack/test tests/chaos/test_faults.py --timeout=900
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain

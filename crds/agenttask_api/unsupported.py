@@ -21,8 +21,6 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "output.pushOnFailure",
     "artifacts.include",
     "artifacts.maxBytes",
-    "queue.name",
-    "queue.priority",
     "repo.submodules",
 )
 
@@ -31,7 +29,6 @@ UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {
 }
 
 UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
-    "model.maxConcurrentTasks",
     "egress",
     "council.agents",
     "council.rounds",

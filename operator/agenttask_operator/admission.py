@@ -20,6 +20,8 @@ DEFAULT_RESOURCES = Resources(
 )
 """Of the agent and the verifier, where neither task nor class says anything."""
 
+_QUEUE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
 _FACTORS = {
     "": 1.0,
     "m": 1e-3,
@@ -101,6 +103,8 @@ def grant(task: AgentTaskSpec, class_: AgentClassSpec) -> Granted:
     _check_mode(task.constraints)
     asked, default, most = task.limits, class_.limits.default, class_.limits.max
     toolchain = _toolchain(task, class_)
+    if task.queue.name and not _QUEUE_NAME.fullmatch(task.queue.name):
+        raise InvalidTask(f"spec.queue.name {task.queue.name!r} cannot name a LocalQueue")
     return Granted(
         active_deadline_seconds=_limit(asked, default, most, "active_deadline_seconds"),
         start_deadline_seconds=_limit(asked, default, most, "start_deadline_seconds"),

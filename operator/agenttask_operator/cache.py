@@ -5,7 +5,8 @@ which are put here at once, are not undone by an event that was under way. Finis
 tasks are not kept: ten thousand of them must cost nothing.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -37,6 +38,12 @@ class Cache:
         self.classes: dict[str, AgentClass] = {}
         self._jobs: dict[Key, Job] = {}
         self._pods: dict[Key, Pod] = {}
+        self._at_work: dict[Key, Key] = {}
+        """Jobs at work, with their tasks."""
+        self.busy: Counter[Key] = Counter()
+        """Tasks that have a Job at work, and how many."""
+        self.on_busy: Callable[[Key], None] = lambda _: None
+        """Told of every task whose first Job begins to work, or whose last one ends."""
         self._jobs_of: dict[str, set[Key]] = {}
         self._pods_of: dict[str, set[Key]] = {}
 
@@ -50,7 +57,11 @@ class Cache:
     def finish_task(self, task: Task) -> None:
         """Forget the task but for its version: nothing is left to do for it."""
         self.drop_task(task.key)
-        self.finished[task.key] = (task.uid, _number(task.resource_version))
+        self.finish(task.key, task.uid, task.resource_version)
+
+    def finish(self, key: Key, uid: str, resource_version: str) -> None:
+        """Remember that nothing is left to do for the task as of that version."""
+        self.finished[key] = (uid, _number(resource_version))
 
     def is_finished(self, key: Key, uid: str, resource_version: str) -> bool:
         """Say whether this is late news of a task that is done with."""
@@ -70,6 +81,12 @@ class Cache:
         if force or _newer(self._jobs.get(job.key), job):
             self._jobs[job.key] = job
             self._jobs_of.setdefault(job.task_uid, set()).add(job.key)
+            if job.finished or job.suspended:
+                self._rest(job.key)
+            elif job.key not in self._at_work:
+                self._at_work[job.key] = job.task_key
+                self.busy[job.task_key] += 1
+                self.on_busy(job.task_key)
 
     def drop_job(self, key: Key, uid: str = "") -> None:
         """Forget the Job, unless another one of its name has taken its place."""
@@ -77,6 +94,7 @@ class Cache:
         if job and (not uid or job.uid == uid):
             del self._jobs[key]
             _discard(self._jobs_of, job.task_uid, key)
+            self._rest(key)
 
     def put_pod(self, pod: Pod, force: bool = False) -> None:
         """Take the pod if it is newer than ours."""
@@ -122,6 +140,15 @@ class Cache:
     def pods_of(self, uid: str) -> tuple[Pod, ...]:
         """Return the pods of a task, oldest first."""
         return tuple(_sorted(self._pods[k] for k in self._pods_of.get(uid, ())))
+
+    def _rest(self, key: Key) -> None:
+        task_key = self._at_work.pop(key, None)
+        if not task_key:
+            return
+        self.busy[task_key] -= 1
+        if not self.busy[task_key]:
+            del self.busy[task_key]
+        self.on_busy(task_key)
 
     def _remove_pod(self, key: Key) -> None:
         pod = self._pods.pop(key, None)

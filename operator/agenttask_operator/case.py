@@ -116,6 +116,8 @@ def start_deadline(case: Case) -> datetime:
     run = case.story.run
     accepted = parse_time(run.accepted_time) if run else None
     begun = accepted or (case.job.created if case.job else None) or case.now
+    if case.job and case.job.queue and case.job.resumed:
+        begun = max(begun, case.job.resumed)
     return _newest_start(case, begun) + timedelta(seconds=start_seconds(case))
 
 

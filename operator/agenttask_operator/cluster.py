@@ -5,10 +5,10 @@ time than the JSON itself. Every request has a deadline, every failure becomes o
 of `errors`, and nothing is retried here: whoever asked knows whether to ask again.
 """
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,15 +19,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
-from agenttask_operator.errors import (
-    ClusterError,
-    Conflict,
-    Forbidden,
-    Gone,
-    NotFound,
-    Refused,
-    Unavailable,
-)
+from agenttask_operator.errors import Conflict, NotFound, Unauthorized, Unavailable
+from agenttask_operator.replies import read_change, read_error, read_lines
+from agenttask_operator.throttle import Throttle
 
 Object = dict[str, Any]
 
@@ -38,7 +32,6 @@ SILENCE_SECONDS = 75.0
 """A watch without even a bookmark (one a minute) for this long is dead."""
 PAGE_SIZE = 500
 MAX_CONNECTIONS = 64
-MAX_ERROR_CHARACTERS = 1024
 
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
@@ -67,6 +60,7 @@ JOBS = Kind("apis/batch/v1", "jobs", OURS)
 PODS = Kind("api/v1", "pods", OURS)
 EVENTS = Kind("api/v1", "events")
 NAMESPACES = Kind("api/v1", "namespaces")
+LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,10 @@ class Cluster:
         client.user_agent = f"agenttask-operator/{own_version()}"
         self._client = client
         self._host = client.configuration.host.rstrip("/")
+        self._throttle = Throttle()
+        self._reload: Callable[[], Awaitable[None]] | None = None
+        self.on_reply: Callable[[str, int, float], None] = lambda *_: None
+        """Told of every request: method, code (0 = no answer), seconds until the answer."""
 
     @classmethod
     async def connect(cls) -> "Cluster":
@@ -93,11 +91,17 @@ class Cluster:
         """
         configuration = Configuration()
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
-        if "KUBECONFIG" in os.environ:
-            await load_kube_config(client_configuration=configuration)
-        else:
-            await _load_default(configuration)
-        return cls(ApiClient(configuration))
+
+        async def load() -> None:
+            if "KUBECONFIG" in os.environ:
+                await load_kube_config(client_configuration=configuration)
+            else:
+                await _load_default(configuration)
+
+        await load()
+        cluster = cls(ApiClient(configuration))
+        cluster._reload = load
+        return cluster
 
     async def close(self) -> None:
         """Close all connections."""
@@ -141,15 +145,25 @@ class Cluster:
         )
         response = await self._request("GET", kind.path(namespace), query, None, limits)
         try:
-            async for line in _lines(response):
-                yield _change(line)
+            async for line in read_lines(response):
+                yield read_change(line)
         finally:
             response.close()
 
+    async def create(self, kind: Kind, manifest: Object) -> Object:
+        """Create an object and return it as stored; raises Conflict when the name is taken."""
+        namespace = manifest["metadata"]["namespace"]
+        return await self._send("POST", kind.path(namespace), body=manifest)
+
     async def create_job(self, manifest: Object) -> Object:
         """Create a Job and return it as stored; raises Conflict when the name is taken."""
-        namespace = manifest["metadata"]["namespace"]
-        return await self._send("POST", JOBS.path(namespace), body=manifest)
+        return await self.create(JOBS, manifest)
+
+    async def replace(self, kind: Kind, obj: Object) -> Object:
+        """Put an object in the place of the version it names; raises Conflict when it is older."""
+        metadata = obj["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        return await self._send("PUT", path, body=obj)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete exactly that Job and, in the background, its pods; gone already is fine."""
@@ -175,7 +189,7 @@ class Cluster:
     async def create_event(self, event: Object) -> None:
         """Create an Event; one of that name existing already is success."""
         try:
-            await self._send("POST", EVENTS.path(event["metadata"]["namespace"]), body=event)
+            await self.create(EVENTS, event)
         except Conflict:
             return
 
@@ -187,11 +201,19 @@ class Cluster:
         body: Object | None = None,
     ) -> Object:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        response = await self._request(method, path, query, body, limits)
+        if not path.startswith(f"/{LEASES.prefix}/"):
+            # Whoever must wait its turn to renew the Lease loses it.
+            await self._throttle.take()
         try:
+            response = await self._request(method, path, query, body, limits)
             reply = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self._throttle.complained()
             raise Unavailable(f"{method} {path}: {error!r}") from error
+        except Unavailable:
+            self._throttle.complained()
+            raise
+        self._throttle.answered()
         return reply if isinstance(reply, dict) else {}
 
     async def _request(
@@ -202,17 +224,38 @@ class Cluster:
         body: Object | None,
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
+        """Send a request; one that is not known any more (401) reads its credentials again."""
+        try:
+            return await self._send_once(method, path, query, body, limits)
+        except Unauthorized:
+            if not self._reload:
+                raise
+        await self._reload()
+        return await self._send_once(method, path, query, body, limits)
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: Object | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
         headers = await self._headers(method)
+        begun, code = time.monotonic(), 0
         url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
         try:
             reply = await self._client.call_api(
                 method, url.rstrip("?"), headers, body, _request_timeout=limits
             )
             response: aiohttp.ClientResponse = reply.response
-            if response.status >= 400:
-                raise _error(response, f"{method} {path}", await response.read())
+            code = response.status
+            if code >= 400:
+                raise read_error(response, f"{method} {path}", await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {error!r}") from error
+        finally:
+            self.on_reply(method, code, time.monotonic() - begun)
         return response
 
     async def _headers(self, method: str) -> dict[str, str]:
@@ -236,57 +279,3 @@ def own_version() -> str:
         return version("agenttask")
     except PackageNotFoundError:
         return "0"
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    pending = b""
-    try:
-        async for chunk in response.content.iter_any():
-            *whole, pending = (pending + chunk).split(b"\n")
-            for line in whole:
-                if line:
-                    yield line
-    except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-        raise Unavailable(f"watch: {error!r}") from error
-
-
-def _change(line: bytes) -> tuple[str, Object]:
-    try:
-        event = json.loads(line)
-        type_, obj = event["type"], event["object"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unavailable(f"watch: not an event: {line[:80]!r}") from error
-    if type_ == "ERROR":
-        failure = Gone if obj.get("code") == 410 else Unavailable
-        raise failure(f"watch: {str(obj.get('message', ''))[:MAX_ERROR_CHARACTERS]}")
-    obj.get("metadata", {}).pop("managedFields", None)
-    return type_, obj
-
-
-def _error(response: aiohttp.ClientResponse, what: str, body: bytes) -> ClusterError:
-    status = response.status
-    message = f"{what}: {status} {_message(body)}"
-    simple: dict[int, type[ClusterError]] = {
-        400: Refused,
-        403: Forbidden,
-        404: NotFound,
-        409: Conflict,
-        410: Gone,
-        413: Refused,
-        422: Refused,
-    }
-    if status in simple:
-        return simple[status](message)
-    return Unavailable(message, _retry_after(response.headers.get("Retry-After", "")))
-
-
-def _message(body: bytes) -> str:
-    try:
-        text = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        text = body.decode(errors="replace")
-    return str(text)[:MAX_ERROR_CHARACTERS]
-
-
-def _retry_after(text: str) -> float:
-    return min(float(text), 300.0) if text.isdigit() else 0.0

@@ -7,6 +7,7 @@ ClusterError
  +-- Forbidden      not allowed, by RBAC, quota or an admission rule: tell, retry slowly
  +-- Refused        the request itself is wrong (400, 422): tell, retrying alone cannot help
  +-- Unavailable    overloaded, down or unreachable: retry later
+      +-- Unauthorized   our credentials are not accepted (any longer): read them again
 """
 
 
@@ -41,3 +42,7 @@ class Unavailable(ClusterError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds that the server asked us to wait; 0 = it did not say."""
+
+
+class Unauthorized(Unavailable):
+    """The API server does not know us (any longer)."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note
 from agenttask_operator.observed import AgentClass, Job, Pod, Task
+from agenttask_operator.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Facts:
     created: str = ""
     """Name of the Job that this process created for the task last."""
     refusal: Refusal | None = None
+    turn: Turn | None = None
+    """Whether the task may start; None = as far as others are concerned."""
     result: AgentResult | None = None
     """The full result that the digest names, if NATS had it."""
     publications: Mapping[str, Publication] = field(default_factory=dict)

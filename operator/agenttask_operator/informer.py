@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agenttask_operator.cluster import Kind, Object, Page
-from agenttask_operator.errors import ClusterError, Gone, Unavailable
+from agenttask_operator.errors import ClusterError, Unavailable
 
 log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_SECONDS = 0.5
-BACKOFF_LAST_SECONDS = 30.0
+BACKOFF_LAST_SECONDS = 10.0
+"""A picture that is older than this without need makes tasks wait for their end."""
 
 
 class Source(Protocol):
@@ -64,17 +65,20 @@ class Informer:
         self._failures = 0
         self.synced = asyncio.Event()
         """Set once everything was listed for the first time."""
+        self.name = f"{kind.plural} in {namespace}" if namespace else kind.plural
         self.last_heard = 0.0
-        """Loop time of the last sign of life from the API server."""
+        """Loop time of the last sign of life from the API server; 0 = never."""
+        self.last_tried = 0.0
+        """Loop time at which we last heard it or asked for it."""
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
             try:
                 await self._list_and_watch()
-            except Gone:
-                log.info("%s: the watch is too old, listing again", self._kind.plural)
             except ClusterError as error:
+                # Also when it is only too old: a server that says so every time would be
+                # asked for everything without a pause.
                 await self._back_off(error)
             except Exception:
                 log.exception("%s: the informer failed, starting again", self._kind.plural)
@@ -91,6 +95,7 @@ class Informer:
             version = await self._watch(version)
 
     async def _list(self) -> str:
+        self.last_tried = asyncio.get_running_loop().time()
         items: list[Object] = []
         version = ""
         async for page in self._source.pages(self._kind, self._namespace):
@@ -102,6 +107,7 @@ class Informer:
 
     async def _watch(self, version: str) -> str:
         """Return the version to go on from when the server ended the watch in good order."""
+        self.last_tried = asyncio.get_running_loop().time()
         async for type_, obj in self._source.watch(self._kind, version, self._namespace):
             self._heard()
             self._failures = 0
@@ -122,4 +128,4 @@ class Informer:
         await asyncio.sleep(delay)
 
     def _heard(self) -> None:
-        self.last_heard = asyncio.get_running_loop().time()
+        self.last_heard = self.last_tried = asyncio.get_running_loop().time()

@@ -45,10 +45,12 @@ def build_job(order: Order) -> Object:
         "metadata": {
             "name": order.job_name,
             "namespace": identity.namespace,
-            "labels": _labels(order),
+            "labels": _job_labels(order),
             "ownerReferences": [_owner(order)],
         },
         "spec": {
+            # With a queue it waits for Kueue, which sets this to false when it has room.
+            "suspend": bool(order.task.queue.name),
             "backoffLimit": order.granted.retries,
             "completions": 1,
             "parallelism": 1,
@@ -69,6 +71,11 @@ def _labels(order: Order) -> dict[str, str]:
         names.LABEL_RUN_KEY: identity.run_key,
         names.LABEL_ROLE: order.document.role.value,
     }
+
+
+def _job_labels(order: Order) -> dict[str, str]:
+    queue = order.task.queue.name
+    return _labels(order) | ({names.LABEL_QUEUE: queue} if queue else {})
 
 
 def _owner(order: Order) -> Object:

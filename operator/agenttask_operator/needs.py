@@ -34,6 +34,20 @@ def missing_jobs(facts: Facts, now: datetime) -> tuple[str, ...]:
     return tuple(sorted(wanted - {j.key.name for j in facts.jobs}))
 
 
+def unwitnessed_job(facts: Facts, now: datetime) -> Job | None:
+    """Return a Job that has ended though we saw no pod of it end with the courier's last words.
+
+    News of Jobs and of pods come by different ways: the one may be ahead of the other.
+    """
+    task = facts.task
+    if not task.spec or status.is_final(task.status):
+        return None
+    case = sort_facts(facts, task.spec, now)
+    if not case.job or not case.job.finished:
+        return None
+    return None if settled_outcome(case.pods, case.run_key, now) else case.job
+
+
 def wants_notes(facts: Facts, now: datetime) -> Job | Pod | None:
     """Return the object whose Events are needed to say why nothing happens."""
     if not facts.task.spec or status.is_final(facts.task.status):
@@ -53,7 +67,9 @@ def wants_result(facts: Facts, now: datetime) -> tuple[str, str] | None:
     if not task.spec or not facts.defaults.nats_url:
         return None
     outcome = settled_outcome(facts.pods, task.spec.run_key(), now)
-    if not outcome or not outcome.digest or not outcome.digest.result_sha256:
+    if not outcome:
+        return _of_lost_run(facts, now)
+    if not outcome.digest or not outcome.digest.result_sha256:
         return None
     stored = task.status
     shown = status.is_final(stored) and stored.artifacts and stored.artifacts.files_changed
@@ -61,6 +77,16 @@ def wants_result(facts: Facts, now: datetime) -> tuple[str, str] | None:
     if shown or (status.is_final(stored) and (not published or published.status == "True")):
         return None
     return task.spec.run_key(), outcome.digest.result_sha256
+
+
+def _of_lost_run(facts: Facts, now: datetime) -> tuple[str, str] | None:
+    """The Job is gone without a word; its courier may have told NATS how the run ended."""
+    assert facts.task.spec
+    case = sort_facts(facts, facts.task.spec, now)
+    over = case.story.told and status.is_final(case.story.told)
+    if over or case.job or case.live_pods or not case.known:
+        return None
+    return case.run_key, ""
 
 
 def wants_namespace(facts: Facts) -> bool:

@@ -58,6 +58,8 @@ class AgentClass:
     error: str
     default: bool
     resource_version: str
+    generation: int = 0
+    raw_status: Object = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ class Job:
     reason: str
     message: str
     finished_time: datetime | None
+    suspended: bool = False
+    """Whether it may not run (yet): somebody else, as Kueue, decides when."""
+    queue: str = ""
+    """Kueue's queue; empty = none."""
+    resumed: datetime | None = None
+    """When it was last allowed to run."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,8 @@ def parse_class(obj: Object) -> AgentClass:
         error=error,
         default=annotations.get(DEFAULT_CLASS_ANNOTATION) == "true",
         resource_version=metadata.get("resourceVersion", ""),
+        generation=metadata.get("generation", 0),
+        raw_status=obj.get("status") or {},
     )
 
 
@@ -187,6 +197,9 @@ def parse_job(obj: Object) -> Job:
         reason=str(final.get("reason", "")),
         message=str(final.get("message", "")),
         finished_time=parse_time(final.get("lastTransitionTime")),
+        suspended=(obj.get("spec") or {}).get("suspend") is True,
+        queue=str(labels.get(names.LABEL_QUEUE, "")),
+        resumed=parse_time(status.get("startTime")),
     )
 
 

@@ -8,7 +8,7 @@ died. A pod that failed while its Job will try again is no outcome.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -17,7 +17,9 @@ from agenttask_api import names
 from agenttask_api.clonefacts import CloneFailure
 from agenttask_api.digest import BadDigest, Digest, parse_digest
 from agenttask_api.reasons import Kind, Reason, meaning
+from agenttask_api.result import AgentResult
 from agenttask_api.status import TERMINAL_PHASES, Phase, Verdict
+from agenttask_operator.clock import parse_time
 from agenttask_operator.observed import Job, Pod
 
 NODE_LOST_REASONS = frozenset({"NodeLost", "DeletionByTaintManager", "DeletionByPodGC"})
@@ -78,6 +80,35 @@ def settled_outcome(pods: Iterable[Pod], run_key: str, now: datetime) -> Outcome
     return None
 
 
+def outcome_of_result(result: AgentResult, now: datetime) -> Outcome:
+    """Return what the courier told NATS of a run whose pod is gone."""
+    change, counts, usage = result.artifacts.change, result.operation_counts, result.usage
+    tests = result.artifacts.tests
+    reason = Reason(result.stop_reason) if result.stop_reason in set(Reason) else None
+    digest = Digest(
+        run_key=result.run_key,
+        final=True,
+        reason=reason or Reason.INTERNAL_ERROR,
+        phase=Phase.SUCCEEDED if result.success else Phase.FAILED,
+        verdict=result.verdict,
+        message=result.message,
+        base=change.base_commit,
+        commit=change.commit_sha or "",
+        branch=change.branch if change.pushed else "",
+        files=len(change.files_changed),
+        insertions=change.insertions,
+        deletions=change.deletions,
+        tests=(tests.passed, tests.failed, tests.skipped) if tests else None,
+        operations=(counts.total, counts.failed, counts.denied),
+        calls=usage.model_calls,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        stored=True,
+    )
+    found = _from_digest(digest, None, now)
+    return replace(found, completed=parse_time(result.ts) or now)
+
+
 def _settled(job: Job | None, attempts: list[Pod], run_key: str, now: datetime) -> Outcome | None:
     found = settled_outcome(attempts, run_key, now)
     if not found or not found.pod:
@@ -95,7 +126,7 @@ def _will_be_replaced(pod: Pod, digest: Digest | None) -> bool:
     )
 
 
-def _from_digest(digest: Digest, pod: Pod, now: datetime) -> Outcome:
+def _from_digest(digest: Digest, pod: Pod | None, now: datetime) -> Outcome:
     phase = Phase(digest.phase) if digest.phase in TERMINAL_PHASES else Phase.FAILED
     verdict = Verdict(digest.verdict) if digest.verdict in set(Verdict) else Verdict.NONE
     reason = digest.reason
@@ -104,9 +135,10 @@ def _from_digest(digest: Digest, pod: Pod, now: datetime) -> Outcome:
     if phase is Phase.CANCELLED:
         verdict = Verdict.NONE
     message = digest.message
-    if reason is Reason.NO_RESULT:
+    if reason is Reason.NO_RESULT and pod:
         reason, message = _why_no_result(pod) or (reason, message)
-    return Outcome(phase, verdict, reason, message, _end(pod) or now, digest, pod)
+    completed = (_end(pod) if pod else None) or now
+    return Outcome(phase, verdict, reason, message, completed, digest, pod)
 
 
 def _why_no_result(pod: Pod) -> tuple[Reason, str] | None:

@@ -23,7 +23,6 @@ from agenttask_operator.actions import (
     Requeue,
 )
 from agenttask_operator.admission import InvalidTask, NoClass
-from agenttask_operator.blockers import blocked_creation
 from agenttask_operator.case import (
     Case,
     agent_runs,
@@ -36,21 +35,26 @@ from agenttask_operator.case import (
 )
 from agenttask_operator.endings import end_run, patch, tell_nats, tell_old
 from agenttask_operator.facts import Facts
+from agenttask_operator.holds import (
+    BLOCKED_SECONDS,
+    REFUSED_SECONDS,
+    hold,
+    hold_in_queue,
+    hold_refused,
+)
 from agenttask_operator.job import build_job
 from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
-from agenttask_operator.outcome import Outcome, decide_outcome
+from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
 from agenttask_operator.progress import derive_progress
 from agenttask_operator.taskdoc import build_document
 
-BLOCKED_SECONDS = 3.0
-"""A blocker is told once it has lasted: most pods meet one for a moment."""
 PROGRESS_SECONDS = 5.0
 """Other progress is told at most this often, so that a quick task costs few writes."""
 LOOK_AGAIN_SECONDS = 10.0
 """How long a deletion may take before we look whether its event was lost."""
-REFUSED_SECONDS = 30.0
-"""How long a refused Job is not tried again."""
+UNJUDGED = (Reason.NO_RESULT, Reason.CANCELLED)
+"""Results of a run that was cut short: whoever deleted the Job is why, not the agent."""
 
 Rule = Callable[[Case], tuple[Action, ...] | None]
 
@@ -120,11 +124,17 @@ def _cancel(case: Case) -> tuple[Action, ...] | None:
 
 
 def _lost(case: Case) -> tuple[Action, ...] | None:
-    """A Job that existed is gone: never create it again, the work may have been done."""
+    """A Job that existed is gone: never create it again, the work may have been done.
+
+    What its courier told NATS before counts as if the pod were still there.
+    """
     if case.job or not case.known:
         return None
     if case.live_pods:
         return (Requeue(LOOK_AGAIN_SECONDS),)
+    told = case.facts.result
+    if told and told.run_key == case.run_key and told.stop_reason not in UNJUDGED:
+        return end_run(case, outcome_of_result(told, case.now))
     pod = case.pods[-1] if case.pods else None
     if not case.started and start_deadline(case) <= case.now:
         words = _start_words(case)
@@ -140,7 +150,9 @@ def _give_up(case: Case) -> tuple[Action, ...] | None:
 
     The blocker is written down before, since it cannot be seen once the Job is gone.
     """
-    if not case.job or start_deadline(case) > case.now or agent_runs(case):
+    if not case.job or case.job.suspended or agent_runs(case):
+        return None
+    if start_deadline(case) > case.now:
         return None
     if case.job.deleting:
         return (Requeue(LOOK_AGAIN_SECONDS),)
@@ -161,16 +173,14 @@ def _refuse(case: Case) -> tuple[Action, ...] | None:
     fields = admission.not_implemented(case.spec, class_or_none(case))
     if not fields:
         return None
-    return _wait(
-        case, Reason.NOT_IMPLEMENTED, f"not implemented: {', '.join(fields)}", stalled=True
-    )
+    return hold(case, Reason.NOT_IMPLEMENTED, f"not implemented: {', '.join(fields)}", stalled=True)
 
 
 def _suspend(case: Case) -> tuple[Action, ...] | None:
     """Held before its start."""
     if not case.spec.suspend:
         return None
-    return _wait(case, Reason.SUSPENDED, "the task is suspended")
+    return hold(case, Reason.SUSPENDED, "the task is suspended")
 
 
 def _start(case: Case) -> tuple[Action, ...] | None:
@@ -178,12 +188,14 @@ def _start(case: Case) -> tuple[Action, ...] | None:
     try:
         order = _order(case)
     except NoClass as error:
-        return _wait(case, Reason.WAITING_FOR_CLASS, str(error), delay=BLOCKED_SECONDS)
+        return hold(case, Reason.WAITING_FOR_CLASS, str(error), delay=BLOCKED_SECONDS)
     except InvalidTask as error:
         return end_run(case, _outcome(case, Phase.FAILED, Reason.INVALID_SPEC, str(error), None))
     refusal = case.facts.refusal
     if refusal and refusal.at + timedelta(seconds=REFUSED_SECONDS) > case.now:
-        return _refused_job(case)
+        return hold_refused(case)
+    if case.facts.turn and not case.facts.turn.admitted:
+        return hold_in_queue(case, case.facts.turn)
     created = EmitEvent(
         "created", case.run_key, Reason.JOB_CREATED, f"Job {order.job_name} runs the task"
     )
@@ -227,26 +239,6 @@ def _progress(case: Case) -> tuple[Action, ...]:
     if progress.blocked:
         return patch(case.facts, new, BLOCKED_SECONDS, event)
     return patch(case.facts, new, PROGRESS_SECONDS)
-
-
-def _wait(
-    case: Case, reason: Reason, message: str, delay: float = 0.0, stalled: bool = False
-) -> tuple[Action, ...]:
-    new = status.waiting(case.story, reason, message, case.now, stalled)
-    event = EmitEvent("blocked", case.run_key, reason, new.message, warning=True)
-    return patch(case.facts, new, delay, event)
-
-
-def _refused_job(case: Case) -> tuple[Action, ...]:
-    refusal = case.facts.refusal
-    assert refusal is not None
-    left = (refusal.at + timedelta(seconds=REFUSED_SECONDS) - case.now).total_seconds()
-    if refusal.conflict:
-        words = f"a Job named {case.job_name} exists and belongs to something else"
-        return (*_wait(case, Reason.NAME_CONFLICT, words), Requeue(left))
-    blocker = blocked_creation(refusal.message)
-    reason = blocker.reason if blocker else Reason.POD_CREATION_DENIED
-    return (*_wait(case, reason, refusal.message), Requeue(left))
 
 
 def _order(case: Case) -> Order:

@@ -37,6 +37,9 @@ def derive_progress(
     job: Job, pods: tuple[Pod, ...], notes: tuple[Note, ...], started_before: str
 ) -> Progress:
     """Return how far the run of the Job has come."""
+    if job.suspended:
+        words = f"Job {job.key.name} waits to be admitted by queue {job.queue!r}"
+        return Progress(Phase.QUEUED, Reason.QUEUE_NOT_ADMITTED, words, started=started_before)
     pod = pods[-1] if pods else None
     started = started_before or agent_started(pods)
     scheduled = bool(pod and pod.node)

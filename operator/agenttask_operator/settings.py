@@ -28,13 +28,22 @@ class Settings:
     """CLUSTER_ID: names this cluster in event sources."""
     namespaces: tuple[str, ...] = ()
     """NAMESPACES: comma separated; empty = all."""
+    max_tasks: int = 0
+    """MAX_TASKS: how many tasks may run at once; 0 = no limit."""
+    max_tasks_per_namespace: int = 0
+    """MAX_TASKS_PER_NAMESPACE: the same for each namespace."""
+    model_probe_seconds: float = 10.0
+    """MODEL_PROBE_SECONDS: how often model endpoints are asked how they are; 0 = never."""
     workers: int = 16
     """WORKERS: tasks reconciled at the same time. They wait for the API server, not
     for the processor, so more of them only deepen its queue."""
     resync_seconds: float = 300.0
     """RESYNC_SECONDS: how often everything is listed again, to repair what a watch lost."""
-    liveness: str = "http://0.0.0.0:8080/healthz"
-    """LIVENESS: endpoint of the liveness probe; empty = none."""
+    http_address: str = "0.0.0.0:8080"
+    """HTTP_ADDRESS: `host:port` of /healthz, /readyz and /metrics; empty = none."""
+    lease_namespace: str = ""
+    """LEASE_NAMESPACE: where the Lease is by which several operators elect a leader; empty =
+    there is no other operator, this one acts at once."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 
@@ -47,9 +56,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         nats_creds=environ.get("NATS_CREDS", "").strip(),
         cluster_id=environ.get("CLUSTER_ID", "").strip() or DEFAULT_CLUSTER_ID,
         namespaces=_names(environ.get("NAMESPACES", "")),
+        max_tasks=int(_number(environ, "MAX_TASKS", 0, 0, 100000)),
+        max_tasks_per_namespace=int(_number(environ, "MAX_TASKS_PER_NAMESPACE", 0, 0, 100000)),
+        model_probe_seconds=_number(environ, "MODEL_PROBE_SECONDS", 10, 0, 3600),
         workers=int(_number(environ, "WORKERS", 16, 1, 256)),
         resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
-        liveness=_url(environ, "LIVENESS", ("http://",), Settings.liveness),
+        http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),
+        lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
     )
 
@@ -61,10 +74,18 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...], default: str = "") -> str:
-    value = environ.get(name, default).strip()
+def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+    value = environ.get(name, "").strip()
     if value and not value.startswith(schemes):
         raise BadSetting(f"{name} must begin with {' or '.join(schemes)}, not {value!r}")
+    return value
+
+
+def _address(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name, default).strip()
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isdigit() and int(port) < 65536):
+        raise BadSetting(f"{name} must be host:port, not {value!r}")
     return value
 
 

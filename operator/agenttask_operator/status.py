@@ -9,36 +9,38 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agenttask_api.digest import Digest
 from agenttask_api.reasons import Reason
-from agenttask_api.result import AgentResult, StepResult
+from agenttask_api.result import AgentResult
 from agenttask_api.spec import AgentTaskSpec
 from agenttask_api.status import (
     MAX_ATTEMPTS,
-    MAX_FILES_CHANGED,
     MAX_RUNS,
     TERMINAL_PHASES,
     AgentCounts,
     AgentTaskStatus,
-    ArtifactsStatus,
     Attempt,
     ConditionType,
-    OperationCounts,
     OutboxStatus,
     PastRun,
     Phase,
-    Report,
     Run,
-    TestCounts,
-    Usage,
 )
 from agenttask_operator import conditions
-from agenttask_operator.clock import format_time, parse_time, seconds_between
+from agenttask_operator.clock import format_time
 from agenttask_operator.observed import Job, Pod, Task
 from agenttask_operator.outcome import Outcome
 from agenttask_operator.progress import Progress, agent_started, derive_attempts
+from agenttask_operator.summaries import (
+    artifacts_of,
+    duration_of,
+    operations_of,
+    past_run,
+    report_of,
+    usage_of,
+    with_lists,
+)
 from agenttask_operator.trimming import fit
-from agenttask_operator.words import clean, hinted, shorten, spell_duration, told_success
+from agenttask_operator.words import clean, hinted, told_success
 
 Object = dict[str, Any]
 
@@ -67,7 +69,7 @@ def begin_story(task: Task, spec: AgentTaskSpec, last: AgentTaskStatus) -> Story
     if stored and stored.key == key:
         return Story(task, stored, task.status.runs)
     number = stored.number + 1 if stored else 1
-    runs = task.status.runs + ((_past(last, last.run),) if last.run else ())
+    runs = task.status.runs + ((past_run(last, last.run),) if last.run else ())
     run = Run(id=spec.run_id, key=key, number=number, spec_hash=spec.spec_hash())
     return Story(task, run, runs[-MAX_RUNS:])
 
@@ -78,12 +80,17 @@ def is_final(status: AgentTaskStatus) -> bool:
 
 
 def waiting(
-    story: Story, reason: Reason, message: str, now: datetime, stalled: bool = False
+    story: Story,
+    reason: Reason,
+    message: str,
+    now: datetime,
+    stalled: bool = False,
+    phase: Phase = Phase.PENDING,
 ) -> AgentTaskStatus:
     """Return the status of a task whose Job may not be created (yet)."""
     words = hinted(message, reason)
     table = conditions.refused if stalled else conditions.in_progress
-    return _seal(story, Phase.PENDING, reason, words, table(reason, words), now)
+    return _seal(story, phase, reason, words, table(reason, words), now)
 
 
 def running(
@@ -142,11 +149,11 @@ def ended(
         run=run,
         attempts=_last_attempts(story, pods, outcome),
         agents=AgentCounts(succeeded=int(good), failed=int(not good)) if pods else None,
-        artifacts=_artifacts(digest, result) if digest else None,
-        report=_report(result),
-        operations=_operations(digest) if digest else None,
-        usage=_usage(digest) if digest else None,
-        duration=_duration(run),
+        artifacts=artifacts_of(digest, result) if digest else None,
+        report=report_of(result),
+        operations=operations_of(digest) if digest else None,
+        usage=usage_of(digest) if digest else None,
+        duration=duration_of(run),
         outbox=OutboxStatus(published=run.key) if published and run else None,
     )
 
@@ -162,7 +169,7 @@ def refreshed(
         table |= conditions.events_published(True)
         update["outbox"] = OutboxStatus(published=stored.run.key if stored.run else "")
     if result and stored.artifacts and not stored.artifacts.files_changed:
-        update |= {"artifacts": _lists(stored.artifacts, result), "report": _report(result)}
+        update |= {"artifacts": with_lists(stored.artifacts, result), "report": report_of(result)}
     update["conditions"] = conditions.write_conditions(
         stored.conditions, table, task.generation, now
     )
@@ -171,15 +178,16 @@ def refreshed(
 
 def patch_for(task: Task, status: AgentTaskStatus) -> Object:
     """Return the merge patch from the stored status to this one; empty when they are equal."""
-    return _difference(task.raw_status, status.to_api())
+    return difference(task.raw_status, status.to_api())
 
 
-def _difference(old: Object, new: Object) -> Object:
+def difference(old: Object, new: Object) -> Object:
+    """Return the merge patch from the one to the other; empty when they are equal."""
     changed: Object = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
-            inner = _difference(before, value)
+            inner = difference(before, value)
             changed |= {key: inner} if inner else {}
         elif key not in old or before != value:
             changed[key] = value
@@ -260,72 +268,3 @@ def _final_table(
     if outcome.digest and outcome.digest.stored is not None:
         table |= conditions.artifacts_stored(outcome.digest.stored)
     return table if published is None else table | conditions.events_published(published)
-
-
-def _artifacts(digest: Digest, result: AgentResult | None) -> ArtifactsStatus:
-    counts = digest.tests
-    artifacts = ArtifactsStatus(
-        base_commit=digest.base,
-        commit_sha=digest.commit or None,
-        branch=digest.branch,
-        files_changed_count=digest.files,
-        insertions=digest.insertions,
-        deletions=digest.deletions,
-        tests=TestCounts(passed=counts[0], failed=counts[1], skipped=counts[2]) if counts else None,
-    )
-    return _lists(artifacts, result) if result else artifacts
-
-
-def _lists(artifacts: ArtifactsStatus, result: AgentResult) -> ArtifactsStatus:
-    files = tuple(shorten(clean(f), 512) for f in result.artifacts.change.files_changed)
-    return artifacts.model_copy(
-        update={"files_changed": files[:MAX_FILES_CHANGED], "refs": result.artifacts.refs}
-    )
-
-
-def _report(result: AgentResult | None) -> Report | None:
-    if not result or not result.verification:
-        return None
-    checks = result.verification
-    reasons = [f"{s.name}: {_step_words(s)}" for s in checks.steps if s.exit_code != 0]
-    reasons += [f"protected path restored: {p}" for p in checks.protected_touched]
-    return Report(
-        gate="Passed" if checks.passed else "Failed",
-        reasons=tuple(shorten(clean(r), 256) for r in reasons[:10]),
-    )
-
-
-def _step_words(step: StepResult) -> str:
-    return "timed out" if step.timed_out else f"exit code {step.exit_code}"
-
-
-def _operations(digest: Digest) -> OperationCounts:
-    total, failed, denied = digest.operations
-    return OperationCounts(total=total, failed=failed, denied=denied)
-
-
-def _usage(digest: Digest) -> Usage:
-    return Usage(
-        model_calls=digest.calls,
-        input_tokens=digest.input_tokens,
-        output_tokens=digest.output_tokens,
-        total_tokens=digest.input_tokens + digest.output_tokens,
-    )
-
-
-def _duration(run: Run | None) -> str:
-    if not run:
-        return ""
-    start, end = parse_time(run.start_time or run.accepted_time), parse_time(run.completion_time)
-    return spell_duration(seconds_between(start, end)) if start and end else ""
-
-
-def _past(status: AgentTaskStatus, run: Run) -> PastRun:
-    return PastRun(
-        id=run.id,
-        key=run.key,
-        phase=status.phase.value,
-        reason=status.reason,
-        commit_sha=(status.artifacts.commit_sha or "") if status.artifacts else "",
-        completion_time=run.completion_time,
-    )

@@ -1,7 +1,6 @@
 """The real cluster, with operator, git server, NATS and rehearsal server in it."""
 
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,29 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def fresh_cluster_name(request: pytest.FixtureRequest) -> str:
-    """Remove what a killed run left behind, before kind_cluster would reuse it."""
-    name: str = request.config.getoption("cluster_name")
-    if not request.config.getoption("keep_cluster"):
-        subprocess.run([images.KIND, "delete", "cluster", "--name", name], check=True)
-    return name
-
-
-@pytest.fixture(scope="session")
-def cluster(fresh_cluster_name: str, request: pytest.FixtureRequest) -> Kubectl:
-    """kubectl for the running cluster."""
-    kind = request.getfixturevalue("kind_cluster")
-    return Kubectl(str(Path(kind.kubectl_path).absolute()), str(kind.kubeconfig_path.absolute()))
-
-
-@pytest.fixture(scope="session")
-def crds(cluster: Kubectl) -> Kubectl:
-    """The cluster with the resource definitions."""
-    product.install_crds(cluster)
-    return cluster
 
 
 @pytest.fixture(scope="session")

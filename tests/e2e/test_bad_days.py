@@ -42,9 +42,10 @@ def with_class(home: Home, **spec: Any) -> str:
 
 
 def kill_operator(home: Home) -> Callable[[], bool]:
-    """SIGKILL the operator's process; returns a check for its having been started again."""
-    where = ("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=agenttask-operator")
-    pod = home.kubectl.get(*where)["items"][0]
+    """SIGKILL the leader's process; returns a check for its having been started again."""
+    lease = home.kubectl.get("-n", SYSTEM, "lease", "agenttask-operator")
+    where = ("-n", SYSTEM, "pod", lease["spec"]["holderIdentity"].rpartition("_")[0])
+    pod = home.kubectl.get(*where)
     restarts = pod["status"]["containerStatuses"][0]["restartCount"]
     pids = host_pids(pod["metadata"]["uid"], "agenttask-operator")
     assert pids, "the operator's process was not found"
@@ -52,7 +53,7 @@ def kill_operator(home: Home) -> Callable[[], bool]:
         os.kill(pid, signal.SIGKILL)
 
     def is_back() -> bool:
-        state = home.kubectl.get(*where)["items"][0]["status"]["containerStatuses"][0]
+        state = home.kubectl.get(*where)["status"]["containerStatuses"][0]
         return bool(state["restartCount"] > restarts and state["ready"])
 
     return is_back

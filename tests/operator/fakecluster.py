@@ -1,7 +1,7 @@
 """An API server in a dictionary: versions, conflicts, merge patches, background deletion.
 
-`fail_before` and `fail_after` raise at the n-th write, before or after it took effect:
-the two ways in which a crash can cut a reconcile short.
+`fail_before` and `fail_after` raise at the n-th step, before or after it took effect: the
+two ways in which a crash can cut a reconcile short. Steps are writes, Events and messages.
 """
 
 import copy
@@ -28,6 +28,7 @@ class FakeCluster:
         self.events: dict[str, Object] = {}
         self.notes: list[Object] = []
         self.writes: list[str] = []
+        self.steps: list[str] = []
         self.fail_before = self.fail_after = 0
         self.refuse_jobs: Exception | None = None
         self._version = 100
@@ -58,6 +59,7 @@ class FakeCluster:
     async def create_job(self, manifest: Object) -> Object:
         self._before("create job")
         if self.refuse_jobs:
+            self.after()
             raise self.refuse_jobs
         if self._at(JOBS, manifest) in self.objects:
             raise Conflict("exists")
@@ -84,7 +86,9 @@ class FakeCluster:
         return self.notes
 
     async def create_event(self, event: Object) -> None:
+        self.before("event")
         self.events.setdefault(event["metadata"]["name"], event)
+        self.after()
 
     @property
     def task(self) -> Object:
@@ -103,10 +107,19 @@ class FakeCluster:
 
     def _before(self, what: str) -> None:
         self.writes.append(what)
-        if len(self.writes) == self.fail_before:
-            raise Crash
+        self.before(what)
 
     def _after(self, obj: Object) -> Object:
-        if len(self.writes) == self.fail_after:
-            raise Crash
+        self.after()
         return obj
+
+    def before(self, what: str) -> None:
+        """A step is about to be taken."""
+        self.steps.append(what)
+        if len(self.steps) == self.fail_before:
+            raise Crash
+
+    def after(self) -> None:
+        """The step has taken effect."""
+        if len(self.steps) == self.fail_after:
+            raise Crash

@@ -37,6 +37,7 @@ def granted(task=None, **class_):
             "spec.limits.activeDeadlineSeconds is 1801; the class allows at most 1800",
             id="deadline",
         ),
+        pytest.param({"queue": {"name": "My queue"}}, "spec.queue.name 'My queue'", id="queue"),
         pytest.param({"limits": {"retries": 2}}, "spec.limits.retries is 2", id="retries"),
         pytest.param(
             {"constraints": {"maxModelTokens": 100001}},

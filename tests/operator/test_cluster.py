@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS, Cluster
+from agenttask_operator.cluster import CLASSES, JOBS, LEASES, PODS, TASKS, Cluster
 from agenttask_operator.errors import (
     Conflict,
     Forbidden,
@@ -207,3 +207,41 @@ async def test_events_are_asked_for_by_object(server, cluster):
     server.will({"items": [{"reason": "FailedCreate"}]})
     assert await cluster.list_events_for("ns", "uid-1") == [{"reason": "FailedCreate"}]
     assert server.requests[0][2]["fieldSelector"] == "involvedObject.uid=uid-1"
+
+
+async def test_credentials_that_are_not_known_are_read_again_once(server, cluster):
+    async def reload():
+        cluster._client.configuration.api_key["BearerToken"] = "bearer new"
+
+    cluster._reload = reload
+    server.will({"message": "who"}, 401)
+    server.will({"metadata": {"name": "a"}})
+    assert (await cluster.get(JOBS, "a", "ns"))["metadata"]["name"] == "a"
+    shown = [request.headers["Authorization"] for *_, request in server.requests]
+    assert shown == ["bearer secret", "bearer new"]
+
+
+async def test_requests_are_told_with_their_codes(server, cluster):
+    told = []
+    cluster.on_reply = lambda method, code, _seconds: told.append((method, code))
+    server.will({}, 200)
+    await cluster.get(JOBS, "a", "ns")
+    server.will({"message": "busy"}, 429)
+    with pytest.raises(Unavailable):
+        await cluster.get(JOBS, "a", "ns")
+    cluster._host = "http://127.0.0.1:1"
+    with pytest.raises(Unavailable):
+        await cluster.get(JOBS, "a", "ns")
+    assert told == [("GET", 200), ("GET", 429), ("GET", 0)]
+
+
+async def test_complaints_slow_us_down_and_the_lease_waits_for_nothing(server, cluster):
+    rate = cluster._throttle.rate
+    server.will({"message": "busy"}, 503)
+    with pytest.raises(Unavailable):
+        await cluster.get(JOBS, "a", "ns")
+    assert cluster._throttle.rate == rate / 2
+    cluster._throttle._tokens = -1e9
+    server.will({"metadata": {"name": "agenttask-operator"}})
+    async with asyncio.timeout(5):
+        await cluster.get(LEASES, "agenttask-operator", "system")

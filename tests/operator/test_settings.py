@@ -28,7 +28,8 @@ def test_empty_values_are_absent_ones():
         ("WORKERS", "many"),
         ("WORKERS", "0"),
         ("RESYNC_SECONDS", "-1"),
-        ("LIVENESS", "tcp://x"),
+        ("HTTP_ADDRESS", "8080"),
+        ("HTTP_ADDRESS", "0.0.0.0:web"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

@@ -1,0 +1,75 @@
+"""The status of a class, derived from what is known of it. Pure."""
+
+from datetime import datetime
+
+from agenttask_api.agentclass import AgentClassStatus
+from agenttask_api.status import Condition
+from agenttask_operator.clock import format_time
+from agenttask_operator.conditions import FALSE, TRUE, UNKNOWN
+from agenttask_operator.models import Health
+from agenttask_operator.observed import AgentClass
+from agenttask_operator.words import clean, shorten
+
+Said = tuple[str, str, str]
+"""Status, reason and message of a condition."""
+
+
+def class_status(
+    class_: AgentClass, health: Health, running: int, queued: int, now: datetime
+) -> AgentClassStatus:
+    """Return the whole status."""
+    table = {
+        "Ready": _ready(class_, health),
+        "ModelReachable": _reachable(health),
+        "ModelKeyRequired": _key_required(health),
+    }
+    before = AgentClassStatus.model_validate(class_.raw_status)
+    return AgentClassStatus(
+        observed_generation=class_.generation,
+        conditions=tuple(
+            _condition(type_, said, class_.generation, before, now) for type_, said in table.items()
+        ),
+        running=running,
+        queued=queued,
+    )
+
+
+def _ready(class_: AgentClass, health: Health) -> Said:
+    if not class_.spec:
+        return FALSE, "InvalidSpec", class_.error
+    if health.answers is False:
+        return FALSE, "ModelUnavailable", f"the model endpoint does not answer: {health.words}"
+    return TRUE, "Accepted", "tasks may use the class"
+
+
+def _reachable(health: Health) -> Said:
+    if health.answers is None:
+        return UNKNOWN, "NotKnown", health.words
+    if health.answers:
+        return TRUE, "Answers", "the model endpoint answers the operator"
+    return FALSE, "NoAnswer", health.words
+
+
+def _key_required(health: Health) -> Said:
+    if health.key_required is None:
+        return UNKNOWN, "NotKnown", "whether a key is needed cannot be told"
+    if health.key_required:
+        return TRUE, "Refused", "a request without a key is refused, so budgets bind the agent"
+    words = "requests need no key: budgets bind only what goes through the courier"
+    return FALSE, "Open", words
+
+
+def _condition(
+    type_: str, said: Said, generation: int, before: AgentClassStatus, now: datetime
+) -> Condition:
+    status, reason, message = said
+    old = next((c for c in before.conditions if c.type == type_), None)
+    same = old is not None and old.status == status
+    return Condition(
+        type=type_,
+        status=status,
+        reason=reason,
+        message=shorten(clean(message), 512),
+        observed_generation=generation,
+        last_transition_time=old.last_transition_time if old and same else format_time(now),
+    )

@@ -1,0 +1,135 @@
+"""Gather the facts that a plan is made from: the cache, and what only a question can tell."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from agenttask_api import names
+from agenttask_api.result import AgentResult
+from agenttask_operator.blockers import Note, parse_notes
+from agenttask_operator.cache import Cache
+from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, Cluster
+from agenttask_operator.errors import NotFound
+from agenttask_operator.facts import Defaults, Facts
+from agenttask_operator.memory import Memories, Memory
+from agenttask_operator.needs import (
+    missing_jobs,
+    unwitnessed_job,
+    wants_namespace,
+    wants_notes,
+    wants_result,
+)
+from agenttask_operator.observed import Key, Task, parse_job, parse_pod
+
+NOTES_SECONDS = 3.0
+LABELS_SECONDS = 60.0
+
+
+class Results(Protocol):
+    """The part of the outbox that gathering needs."""
+
+    async def fetch_result(self, task_id: str, sha256: str) -> AgentResult | None:
+        """Return that result, if NATS has it."""
+
+
+class Gatherer:
+    """Gathers the facts about one task at a time; it changes nothing but the cache."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        memories: Memories,
+        results: Results | None,
+        defaults: Defaults,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._memories = memories
+        self._results = results
+        self._defaults = defaults
+        self._clock = clock
+        self._labels: dict[str, tuple[datetime, dict[str, str]]] = {}
+
+    async def gather(self, key: Key) -> Facts | None:
+        """Return the facts; None = there is no such task. Raises ClusterError."""
+        task = self._cache.tasks.get(key)
+        if not task:
+            return None
+        memory = self._memories.of(task)
+        facts = self._known(task, memory)
+        if missing_jobs(facts, self._clock()):
+            await self._confirm(task, missing_jobs(facts, self._clock()))
+            facts = self._known(task, memory)
+        job = unwitnessed_job(facts, self._clock())
+        if job and memory.witnessed != job.resource_version:
+            await self._read_pods(task)
+            memory.witnessed = job.resource_version
+            facts = self._known(task, memory)
+        if wants_namespace(facts):
+            labels = await self._namespace_labels(key.namespace)
+            facts = replace(facts, namespace_labels=labels)
+        facts = replace(facts, notes=await self._notes(facts, memory))
+        return replace(facts, result=await self._result(facts, memory))
+
+    def _known(self, task: Task, memory: Memory) -> Facts:
+        return Facts(
+            task=task,
+            defaults=self._defaults,
+            classes=self._cache.classes,
+            jobs=self._cache.jobs_of(task.uid),
+            pods=self._cache.pods_of(task.uid),
+            created=memory.created,
+            refusal=memory.refusal,
+            publications=memory.publications,
+        )
+
+    async def _confirm(self, task: Task, missing: tuple[str, ...]) -> None:
+        """Ask the API server itself before a Job and its pods are taken for gone."""
+        for name in missing:
+            try:
+                found = await self._cluster.get(JOBS, name, task.key.namespace)
+            except NotFound:
+                continue
+            job = parse_job(found)
+            if job.task_uid == task.uid:
+                self._cache.put_job(job, force=True)
+        await self._read_pods(task)
+
+    async def _read_pods(self, task: Task) -> None:
+        selector = f"{names.LABEL_TASK_UID}={task.uid}"
+        async for page in self._cluster.pages(PODS, task.key.namespace, selector):
+            for item in page.items:
+                self._cache.put_pod(parse_pod(item))
+
+    async def _namespace_labels(self, namespace: str) -> dict[str, str]:
+        known = self._labels.get(namespace)
+        if known and known[0] > self._clock():
+            return known[1]
+        found = await self._cluster.get(NAMESPACES, namespace)
+        labels = dict(found["metadata"].get("labels") or {})
+        self._labels[namespace] = (self._clock() + timedelta(seconds=LABELS_SECONDS), labels)
+        return labels
+
+    async def _notes(self, facts: Facts, memory: Memory) -> tuple[Note, ...]:
+        subject = wants_notes(facts, self._clock())
+        if not subject:
+            return ()
+        fresh = memory.notes_of and memory.notes_of[1] > self._clock()
+        if not (fresh and memory.notes_of and memory.notes_of[0] == subject.uid):
+            found = await self._cluster.list_events_for(subject.key.namespace, subject.uid)
+            memory.notes = parse_notes(found)
+            memory.notes_of = (subject.uid, self._clock() + timedelta(seconds=NOTES_SECONDS))
+        return memory.notes
+
+    async def _result(self, facts: Facts, memory: Memory) -> AgentResult | None:
+        wanted = wants_result(facts, self._clock())
+        if not wanted or not self._results:
+            return None
+        sha256 = wanted[1]
+        if not memory.result or memory.result[0] != sha256 or not memory.result[1]:
+            found = await self._results.fetch_result(facts.task.task_id, sha256)
+            memory.result = (sha256, found)
+        return memory.result[1]

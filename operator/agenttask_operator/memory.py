@@ -1,0 +1,41 @@
+"""What is remembered of tasks between plans; losing it costs a repetition, never a duplicate."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agenttask_api.result import AgentResult
+from agenttask_operator.blockers import Note
+from agenttask_operator.facts import Publication, Refusal
+from agenttask_operator.observed import Key, Task
+
+
+@dataclass
+class Memory:
+    """What is remembered of one task between plans."""
+
+    uid: str
+    created: str = ""
+    refusal: Refusal | None = None
+    publications: dict[str, Publication] = field(default_factory=dict)
+    failures: int = 0
+    """Publications that failed, in a row."""
+    unpublished_since: datetime | None = None
+    """When a publication first failed that has not succeeded yet."""
+    witnessed: str = ""
+    """Version of the ended Job for which the API server was asked for the pods."""
+    due: tuple[str, datetime] | None = None
+    """Which status write is due, and since when."""
+    notes: tuple[Note, ...] = ()
+    notes_of: tuple[str, datetime] | None = None
+    result: tuple[str, AgentResult | None] | None = None
+
+
+class Memories(dict[Key, Memory]):
+    """The memories of all tasks that are not done with."""
+
+    def of(self, task: Task) -> Memory:
+        """Return the task's memory; one of an older task of the same name is not its own."""
+        memory = self.get(task.key)
+        if not memory or memory.uid != task.uid:
+            memory = self[task.key] = Memory(task.uid)
+        return memory

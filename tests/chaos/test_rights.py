@@ -1,0 +1,40 @@
+"""The rights of hack/install.yaml are enough for all that the operator does."""
+
+from pathlib import Path
+
+import yaml
+from tests.chaos.harness import Api, eventually, kubeconfig
+
+from agenttask_testbed.commands import ROOT, Kubectl
+from agenttask_testbed.product import SYSTEM
+
+RIGHTS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+
+
+def test_service_account_may_do_all_that_the_operator_does(
+    api: Api, crds: Kubectl, space: str, operator, tmp_path: Path
+) -> None:
+    documents = yaml.safe_load_all((ROOT / "hack" / "install.yaml").read_text("utf-8"))
+    crds.apply(*(d for d in documents if d["kind"] in RIGHTS))
+    token = crds("-n", SYSTEM, "create", "token", "agenttask-operator").strip()
+    config = kubeconfig(tmp_path / "config", api.server, api.ca, token)
+    # All namespaces, as installed: the rights are the cluster's.
+    one = operator("one", KUBECONFIG=str(config), LEASE_NAMESPACE=SYSTEM, NAMESPACES="")
+    one.start()
+    one.ready()
+    eventually(lambda: api.holder(SYSTEM).startswith("one"), 30, "it to lead")
+    api.make_task(space, "done")
+    api.all_end(space, 1)
+    api.make_task(space, "stopped")
+    path = f"/apis/agenttask.dev/v1alpha1/namespaces/{space}/agenttasks/stopped"
+    api.request("PATCH", path, {"spec": {"cancel": True}})
+    eventually(lambda: api.phases(space)["Cancelled"] == 1, 30, "the Job to be deleted")
+    classes = "/apis/agenttask.dev/v1alpha1/agentclasses/chaos"
+    eventually(
+        lambda: api.get(classes).get("status", {}).get("observedGeneration", -1) > 0,
+        30,
+        "the class's status",
+    )
+    assert api.items(f"/api/v1/namespaces/{space}/events?fieldSelector=reason=JobCreated")
+    assert 'code="403"' not in one.asked("/metrics")[1]
+    assert token not in one.log.read_text("utf-8")

@@ -1,0 +1,32 @@
+"""The real cluster, shared by the tests of tests/e2e and tests/chaos."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agenttask_testbed import images, product
+from agenttask_testbed.commands import Kubectl
+
+
+@pytest.fixture(scope="session")
+def fresh_cluster_name(request: pytest.FixtureRequest) -> str:
+    """Remove what a killed run left behind, before kind_cluster would reuse it."""
+    name: str = request.config.getoption("cluster_name")
+    if not request.config.getoption("keep_cluster"):
+        subprocess.run([images.KIND, "delete", "cluster", "--name", name], check=True)
+    return name
+
+
+@pytest.fixture(scope="session")
+def cluster(fresh_cluster_name: str, request: pytest.FixtureRequest) -> Kubectl:
+    """kubectl for the running cluster."""
+    kind = request.getfixturevalue("kind_cluster")
+    return Kubectl(str(Path(kind.kubectl_path).absolute()), str(kind.kubeconfig_path.absolute()))
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Kubectl) -> Kubectl:
+    """The cluster with the resource definitions."""
+    product.install_crds(cluster)
+    return cluster
