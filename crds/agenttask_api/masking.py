@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "<secret-hidden>"
+MAX_DEPTH = 100
+"""Levels of a JSON value; Python itself gives up at a few hundred."""
+TOO_DEEP = "(nested too deeply)"
 SHORTEST_PART = 8
 """Shorter parts of a base64 text would be found in ordinary words."""
 URL_SAFE = str.maketrans("+/", "-_")
@@ -32,14 +35,19 @@ class Mask:
         """Return the text without any of the values."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
-    def value(self, value: object) -> object:
-        """Return the JSON value without any of the values, keys included."""
+    def value(self, value: object, depth: int = MAX_DEPTH) -> object:
+        """Return the JSON value without any of the values, keys included.
+
+        What is nested too deeply is left out: to walk it would end the program.
+        """
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, Mapping | list | tuple) and depth == 0:
+            return TOO_DEEP
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+            return {self.text(str(k)): self.value(v, depth - 1) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(item) for item in value]
+            return [self.value(item, depth - 1) for item in value]
         return value
 
     def found(self, text: str) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,6 +11,9 @@ from tests.agent.conftest import MakeTools
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.__main__ import main
+from agenttask_agent.tools.catalogue import CATALOGUE
+from agenttask_agent.tools.operation import Answer
+from agenttask_api.masking import HIDDEN
 
 SECRET = "s3cret/value+of&the=token"
 
@@ -89,3 +93,22 @@ def test_a_sink_that_fails_is_counted_and_nothing_else(tools: Tools):
     tools.audit.path.mkdir()
     assert tools("git.status").ok
     assert (tools.audit.lost, len(tools.audit.entries)) == (1, 1)
+
+
+@pytest.mark.parametrize("depth", [99, 100, 600, 3000])
+def test_an_argument_of_any_depth_is_one_entry(tools: Tools, depth: int):
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    assert not tools("files.read_file", path=value).ok
+    assert len(tools.audit.entries) == 1
+    assert verify(tools.audit.path) == 0
+
+
+def test_a_secret_in_a_results_metadata_is_hidden(make_tools: MakeTools):
+    tools = make_tools(secrets=(SECRET,))
+    answering = replace(CATALOGUE[0], handler=lambda *_: Answer("x", {"type": SECRET, "n": [1]}))
+    tools.toolbox.catalogue = (answering,)
+    result = tools(answering.key, path="x")
+    assert result.metadata == {"type": HIDDEN, "n": [1]}
+    assert SECRET not in tools.audit.path.read_text()

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agenttask_agent import messages
+from agenttask_agent.messages import Reply
 from agenttask_agent.models.parsing import parse_object, parse_reply, repair_name
 from agenttask_agent.models.refusals import (
     allowed_reply_tokens,
@@ -191,11 +193,25 @@ JSON = st.recursive(
 
 
 @given(JSON, st.text(max_size=200))
-def test_no_answer_raises(body: Any, content: str):
-    parse_reply(body if isinstance(body, dict) else {"choices": body}, NAMES)
-    parse_reply(answer(content, body), NAMES)
-    parse_reply(answer(body), NAMES)
-    parse_object(content)
+def test_any_answer_becomes_a_reply_that_can_be_sent_back(body: Any, content: str):
+    whole = body if isinstance(body, dict) else {"choices": body}
+    for given_body in (whole, answer(content, body), answer(body)):
+        check_usable(parse_reply(given_body, NAMES))
+    assert parse_reply(answer(content, body), NAMES).input_tokens == 7
+    found = parse_object(content)
+    assert found is None or json.loads(json.dumps(found)) == found
+
+
+def check_usable(reply: Reply) -> None:
+    """Assert that every part has its type and can be stored and sent as UTF-8."""
+    assert min(reply.input_tokens, reply.output_tokens) >= 0
+    for text in (reply.content, reply.reasoning, reply.problem):
+        assert isinstance(text, str)
+    for tool_call in reply.calls:
+        assert isinstance(tool_call.name, str)
+        assert isinstance(tool_call.arguments, dict)
+    messages.assistant(reply)
+    json.dumps([vars(c) for c in reply.calls], ensure_ascii=False).encode()
 
 
 def test_deep_nesting_does_not_raise():

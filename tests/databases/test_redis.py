@@ -198,9 +198,10 @@ def test_server_decides_what_a_name_does():
 
 
 def test_every_command_of_the_list_reads_on_a_real_server(store: Any):
-    for name in sorted(READ_COMMANDS):
-        (entry,) = store.execute_command("COMMAND INFO", name)
-        assert entry is None or b"readonly" in entry[2], name
+    entries = {n: store.execute_command("COMMAND INFO", n)[0] for n in sorted(READ_COMMANDS)}
+    known = {name: entry for name, entry in entries.items() if entry is not None}
+    assert len(known) > len(entries) / 2, "an old server lacks some, not most"
+    assert [name for name, entry in known.items() if b"readonly" not in entry[2]] == []
 
 
 def test_error_is_the_servers(ask: Ask):
