@@ -97,14 +97,28 @@ def _rehearse(arguments: argparse.Namespace) -> int:
 def _role(text: str) -> str:
     from agenttask_api.spec import Role
 
-    return Role(text.upper()).value
+    try:
+        return Role(text.upper()).value
+    except ValueError:
+        known = ", ".join(Role)
+        raise argparse.ArgumentTypeError(f"no role is called {text!r}; there are {known}") from None
 
 
 def _json_object(text: str) -> dict[str, object]:
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"this is no JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError
+        raise argparse.ArgumentTypeError('a JSON object is wanted, like {"path": "README.md"}')
     return value
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    return path
 
 
 def _print(text: str) -> None:
@@ -150,14 +164,18 @@ def _add_policy(parser: argparse.ArgumentParser, role: str | None) -> None:
     parser.add_argument(
         "--role", type=_role, default=role, help="DEV, QA, ARCHITECT, DEVOPS, DATA, PO"
     )
-    parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--read-only", action="store_true", help="only what changes nothing")
     parser.add_argument("--allow", action="append", metavar="PATTERN", help="like files.*")
 
 
 def _add_call(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("operation", help="like files.read_file")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=_json_object, default="{}", help="a JSON object")
+    parser.add_argument(
+        "--workspace", type=_folder, required=True, metavar="DIR", help="the repository's folder"
+    )
+    parser.add_argument(
+        "--params", type=_json_object, default="{}", metavar="JSON", help="its arguments"
+    )
     parser.add_argument(
         "--remote", action="append", metavar="URL", help="a remote that git may reach"
     )

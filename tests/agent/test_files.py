@@ -211,3 +211,21 @@ def test_search_stays_out_of_git_binaries_and_links(searching: Tools):
     (searching.root / "data.bin").write_bytes(b"\0needle")
     (searching.root / ".git" / "needle").write_text("needle")
     assert searching("files.search_in_files", pattern="needle").output == "(no matches)"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "words"),
+    [
+        ("edit_file", {"path": "utils.py", "search": "not there", "replace": ""}, "0"),
+        ("edit_file", {"path": "utils.py", "search": "return", "replace": ""}, "expected_count"),
+        ("edit_file", {"path": "missing", "search": "x", "replace": ""}, "no such file"),
+        ("list_files", {"path": "missing"}, "no such file"),
+        ("list_files", {"path": "utils.py"}, "not a folder"),
+    ],
+)
+def test_a_failure_names_what_was_wrong(tools: Tools, operation: str, arguments, words: str):
+    before = (tools.root / "utils.py").read_bytes()
+    result = tools(f"files.{operation}", **arguments)
+    assert not result.ok
+    assert words in str(result.error)
+    assert (tools.root / "utils.py").read_bytes() == before

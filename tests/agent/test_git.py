@@ -341,6 +341,27 @@ def test_commit_without_changes_is_a_failure(tools: Tools):
     assert "nothing to commit" in str(result.error)
 
 
+@pytest.mark.parametrize(
+    ("operation", "arguments", "words"),
+    [
+        ("git.log", {}, "does not have any commits"),
+        ("git.show", {"ref": "HEAD"}, "there is no 'HEAD'"),
+        ("git.diff", {"files": ["../x"]}, "paths stay inside the workspace"),
+        ("git.diff", {"cached": True}, "index file"),
+        ("git.status", {}, "index file"),
+        ("git.add", {"paths": ["missing"]}, "did not match"),
+    ],
+)
+def test_a_failure_says_what_git_said(tools: Tools, operation: str, arguments, words: str):
+    if "index" in words:
+        (tools.root / ".git" / "index").write_bytes(b"nonsense, but long enough to be an index")
+    elif operation in ("git.log", "git.show"):
+        git(tools.root, "switch", "--quiet", "--orphan", "empty")
+    result = tools(operation, **arguments)
+    assert not result.ok
+    assert words in str(result.error)
+
+
 def test_adding_a_deleted_file(tools: Tools):
     (tools.root / "conftest.py").unlink()
     assert tools("git.add", paths=["conftest.py"]).ok

@@ -72,6 +72,57 @@ def is_bounded(schema: dict[str, Any]) -> bool:
     return kind in ("boolean", "object") or schema == {}
 
 
+@pytest.mark.parametrize("operation", CATALOGUE, ids=lambda operation: operation.key)
+def test_every_argument_has_bounds(operation):
+    """What is checked here, whatever the grammar of a model server can express."""
+    schema = operation.params.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert unbounded(schema.get("properties", {})) == []
+
+
+def unbounded(properties: dict[str, Any]) -> list[str]:
+    """Return the places in schemas that have no upper bound, or numbers no lower one."""
+    return [f"{name}{place}" for name, part in properties.items() for place in open_ends(part)]
+
+
+def open_ends(schema: dict[str, Any]) -> list[str]:
+    choices = [end for choice in schema.get("anyOf", ()) for end in open_ends(choice)]
+    if choices or "anyOf" in schema or "enum" in schema or "const" in schema:
+        return choices
+    wanted = BOUNDS.get(schema.get("type", ""), ())
+    missing = [f" lacks {bound}" for bound in wanted if bound not in schema]
+    within = [schema[key] for key in ("items", "additionalProperties") if schema.get(key)]
+    inner = [end for part in within if isinstance(part, dict) for end in open_ends(part)]
+    return missing + [f"[]{end}" for end in inner]
+
+
+MAPS = [
+    pytest.param(operation, name, id=f"{operation.key} {name}")
+    for operation in CATALOGUE
+    for name, part in operation.params.model_json_schema().get("properties", {}).items()
+    if "object" in (part.get("type"), *(choice.get("type") for choice in part.get("anyOf", ())))
+]
+
+
+@pytest.mark.parametrize(("operation", "name"), MAPS)
+@pytest.mark.parametrize("pairs", [{f"k{n}": "" for n in range(101)}, {"k" * 129: ""}, {"": ""}])
+def test_maps_are_bounded_though_no_grammar_can_say_so(tools: Tools, operation, name, pairs):
+    tools.toolbox.policy = Policy()
+    required = {"url": "http://x.example/", "method": "GET", "image": "x", "connection": "x"}
+    required |= {"query": "x"}
+    fields = operation.params.model_fields
+    given = {key: value for key, value in required.items() if key in fields}
+    assert "wrong arguments" in str(tools(operation.key, **given, **{name: pairs}).error)
+
+
+BOUNDS = {
+    "string": ("maxLength",),
+    "array": ("maxItems",),
+    "integer": ("minimum", "maximum"),
+    "number": ("minimum", "maximum"),
+}
+
+
 def test_long_texts_are_bounded_here_though_not_in_the_grammar(tools: Tools):
     schema = parameters_schema(next(o.params for o in CATALOGUE if o.name == "write_file"))
     assert "maxLength" not in schema["properties"]["content"]  # type: ignore[index]
@@ -258,7 +309,30 @@ def test_the_call_command(tools: Tools):
     assert cli("call", *place, "files.mkdir", "--params", "{}", "--role", "KING").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--workspace", "/nonexistent", "git.status"), "'/nonexistent' is not a folder"),
+        (("--workspace", "/", "git.status", "--params", "[1]"), "a JSON object is wanted"),
+        (("--workspace", "/", "git.status", "--params", "{x"), "this is no JSON"),
+        (("--workspace", "/", "git.status", "--role", "KING"), "there are DEV, QA"),
+        (("git.status",), "--workspace"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(arguments: tuple[str, ...], words: str):
+    done = cli("call", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_tools_command():
+    counts = [
+        len(json.loads(cli("tools", "--json", *arguments).stdout))
+        for arguments in ((), ("--role", "QA", "--read-only"), ("--allow", "git.*"))
+    ]
+    qa = [o for o in CATALOGUE if o.read_only and o.family in ROLE_SETS[Role.QA]]
+    assert counts == [52, len(qa), FAMILIES["git"]]
     listed = json.loads(cli("tools", "--json", "--role", "PO").stdout)
     assert {tool["function"]["name"].split("_")[0] for tool in listed} <= {"files", "http"}
     assert "git.status" in cli("tools", "--markdown", "--allow", "git.*").stdout

@@ -1,14 +1,18 @@
 """Neo4j: one smoke in every run; the rest, on the same server, is slow."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.agent.conftest import MakeTools, make_tools
 from tests.databases.conftest import Ask
 from tests.databases.servers import PASSWORD
 
+from agenttask_agent.tools import db
 from agenttask_api.databases import MAX_FIELD_BYTES, MAX_ROWS, Failure
 from agenttask_databases import graph as executor
 
+__all__ = ["make_tools"]  # the fixture
 pytestmark = pytest.mark.usefixtures("neo4j")
 
 
@@ -22,6 +26,19 @@ def test_writes_reads_and_refuses(ask: Ask):
     with ask.fails(Failure.DENIED, "Writing in read access mode not allowed"):
         ask.cypher("MATCH (n) DETACH DELETE n")
     ask.cypher("MATCH (n) DETACH DELETE n", on="graph-rw")
+
+
+def test_the_operation_answers_one_record_a_line_and_says_what_failed(
+    ask: Ask, make_tools: MakeTools
+):
+    tools = make_tools(role="DATA", catalogue=db.OPERATIONS)
+    tools.toolbox.context = replace(tools.toolbox.context, databases=ask.databases)
+    query = "UNWIND $names AS name RETURN name"
+    result = tools("db.neo4j_query", connection="graph", query=query, params={"names": ["a", "b"]})
+    assert (result.output, result.metadata) == ('["name"]\n["a"]\n["b"]\n(2 rows)', {"rows": 2})
+    assert "statement_failed" in str(tools("db.neo4j_query", connection="graph", query="X").error)
+    write = tools("db.neo4j_query", connection="graph", query="CREATE (n)")
+    assert "database_denied" in str(write.error)
 
 
 @pytest.mark.slow

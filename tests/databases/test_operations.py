@@ -80,6 +80,16 @@ def test_failure_is_a_result(tools: Tools, arguments: dict[str, Any], denied: bo
     check_clean(result.for_model())
 
 
+def test_redis_and_schema_fail_as_results(tools: Tools):
+    write = tools("db.redis_command", connection="cache", command=["SET", "x", "1"])
+    assert (write.ok, write.denied) == (False, True)
+    assert "database_denied" in str(write.error)
+    wrong = tools("db.redis_command", connection="cache", command=["GET"])
+    assert "statement_failed" in str(wrong.error)
+    other = tools("db.postgresql_schema", connection="cache")
+    assert "wrong_kind" in str(other.error)
+
+
 def test_without_connections_the_family_is_denied(tools: Tools):
     box = tools.toolbox
     box.context = replace(box.context, databases=None)
