@@ -10,7 +10,7 @@ from agenttask_agent import messages
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.loop import Loop
 from agenttask_agent.messages import Message, Reply, ToolCall
-from agenttask_agent.outcome import ModelFailed, Outcome, Records, build_report
+from agenttask_agent.outcome import ModelFailed, Outcome, Records, Stop, build_report
 from agenttask_agent.results import ToolResult
 from agenttask_api.reasons import Reason
 from agenttask_api.result import MAX_REPORT_BYTES, Operation, Thought
@@ -145,6 +145,21 @@ def test_the_clock_ends_the_run():
     ticks = iter(range(100))
     outcome, _, _, _ = run(calling("look"), clock=lambda: float(next(ticks)), seconds=3.0)
     assert outcome.reason == Reason.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("limit", "elapsed", "over"), [(3.0, 2.999, False), (3.0, 3.0, True), (None, 10**9, False)]
+)
+def test_the_deadline_at_the_limit_and_beyond(limit: float | None, elapsed: float, over: bool):
+    limits = Limits(9, 9, 9) if limit is None else Limits(9, 9, 9, limit)
+    times = iter([0.0, elapsed, elapsed])
+    budget = Budget(limits, lambda: next(times))
+    if not over:
+        budget.before_reply()
+        return
+    with pytest.raises(Stop) as stopped:
+        budget.before_reply()
+    assert stopped.value.outcome.reason == Reason.DEADLINE_EXCEEDED
 
 
 def test_text_without_calls_is_nudged_required_and_stopped():

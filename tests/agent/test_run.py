@@ -160,6 +160,15 @@ def test_the_iteration_limit(make_pod: MakePod, limit: int, reason: str):
     assert (report.stop_reason, report.usage.model_calls) == (reason, PROBES + limit)
 
 
+def test_omitted_limits_are_those_of_the_schema(make_pod: MakePod):
+    pod = make_pod(script_of(*looking(12)), constraints={})
+    report = reported(pod)
+    assert (report.stop_reason, len(report.operations)) == ("IterationLimit", 10)
+    omitted = pod.document.constraints
+    assert (omitted.max_operations, omitted.max_model_tokens) == (100, 200_000)
+    assert (omitted.mode, omitted.on_error, omitted.requirements) == ("Iterative", "Abort", ())
+
+
 @pytest.mark.parametrize(
     ("limit", "reason", "done"),
     [

@@ -126,6 +126,26 @@ def test_refused_requests(make_unreachable: MakeDocument, body: dict[str, object
     assert refused.value.status == 400
 
 
+def test_what_constrains_a_reply_is_passed_on(make_unreachable: MakeDocument):
+    """The start-up probe, plans and the questions for small models depend on it."""
+    schema: dict[str, object] = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
+    asked: dict[str, object] = {
+        "response_format": schema,
+        "structured_outputs": {"choice": ["a", "b"]},
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "chat_template_kwargs": {"enable_thinking": False},
+        "repetition_detection": {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
+        "add_generation_prompt": False,
+        "continue_final_message": True,
+        "stop": ["```"],
+        "seed": 7,
+        "temperature": 0,
+    }
+    request = prepare_chat({**ASK, **asked}, make_unreachable(), 1000)
+    assert {key: request[key] for key in asked} == asked
+
+
 def test_n_up_to_eight_shares_the_budget(make_unreachable: MakeDocument):
     request = prepare_chat({**ASK, "n": 8, "max_tokens": 999}, make_unreachable(), 800)
     assert request["max_tokens"] == 100

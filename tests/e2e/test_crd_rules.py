@@ -47,6 +47,7 @@ def bad_url(url: str) -> str:
 BAD_TASKS = {
     "a long name": (task(LONGEST + "a"), "at most 52 characters"),
     "a name with a dot": (task("fix.12"), "use a-z, 0-9 and - only"),
+    "an unknown role": (task(role="BOSS"), "spec.role"),
     "neither prompt": (task(prompt=None), "exactly one of prompt and promptFrom"),
     "both prompts": (
         task(promptFrom={"configMapKeyRef": {"name": "p", "key": "text"}}),
