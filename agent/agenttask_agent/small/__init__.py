@@ -1,1 +1,0 @@
-"""Driving a small model: bounded questions, code in fences, checks that decide."""
