@@ -10,7 +10,8 @@ from agenttask_agent.redact import Redactor, secret_values
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.policy import policy_of
-from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.process import limit_resources
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
@@ -35,6 +36,7 @@ def call(
     to what is harmless.
     """
     become_subreaper()
+    limit_resources()
     root = workspace.resolve(strict=True)
     policy = GitPolicy()
     repository = Repository(

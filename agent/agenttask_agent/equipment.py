@@ -16,13 +16,11 @@ import httpx
 from agenttask_agent.paths import Paths
 from agenttask_agent.redact import secret_values
 from agenttask_agent.tools.catalogue import CATALOGUE
-from agenttask_agent.tools.databases import Databases, DoorDatabases
+from agenttask_agent.tools.databases import Databases
 from agenttask_agent.tools.docker_engine import Docker, NoEngine, remote_engine
 from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.docker_sweep import lasting
-from agenttask_agent.tools.http_client import HttpClient
-from agenttask_agent.tools.http_policy import host_policy
-from agenttask_agent.tools.http_secrets import SecretScan
+from agenttask_agent.tools.http_exchange import Http
 from agenttask_agent.tools.policy import Policy
 from agenttask_api import names
 from agenttask_api.taskdocument import TaskDocument
@@ -35,7 +33,7 @@ class Equipment:
     """What the operations of one run may use, and what is not there."""
 
     policy: Policy
-    http: HttpClient | None = None
+    http: Http | None = None
     docker: Docker | None = None
     databases: Databases | None = None
     absent: tuple[str, ...] = ()
@@ -112,14 +110,20 @@ def _run_word(document: TaskDocument) -> str:
     return hashlib.sha256(who.encode()).hexdigest()[:20]
 
 
-def _http(document: TaskDocument) -> HttpClient:
+def _http(document: TaskDocument) -> Http:
     if not document.http_hosts:
         raise Lacking("spec.tools.httpHosts names no host")
+    from agenttask_agent.tools.http_client import HttpClient
+    from agenttask_agent.tools.http_policy import host_policy
+    from agenttask_agent.tools.http_secrets import SecretScan
+
     known = secret_values(os.environ) + secret_values({e.name: e.value for e in document.env})
     return HttpClient(host_policy((), document.http_hosts), SecretScan(known))
 
 
-def _databases(document: TaskDocument, client: httpx.Client) -> DoorDatabases:
+def _databases(document: TaskDocument, client: httpx.Client) -> Databases:
     if not document.connections:
         raise Lacking("spec.tools.connections names none")
+    from agenttask_agent.tools.door_databases import DoorDatabases
+
     return DoorDatabases(client)

@@ -33,7 +33,8 @@ from agenttask_agent.setup import run_setup
 from agenttask_agent.signals import Terminated, ignore_termination
 from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.process import become_subreaper
+from agenttask_agent.tools.process import limit_resources
+from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
@@ -68,6 +69,7 @@ class Patience:
 def run_agent(paths: Paths, patience: Patience) -> int:
     """Work on the task and return the exit code; raises nothing that is foreseen."""
     become_subreaper()
+    limit_resources()
     document = TaskDocument.model_validate_json(paths.task_file.read_bytes())
     try:
         wait_for_door(paths.door_socket, patience.door_seconds)

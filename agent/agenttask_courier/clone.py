@@ -19,7 +19,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier import remote, workspace
-from agenttask_courier.credentials import git_access, masked, secret_values
+from agenttask_courier.credentials import GitAccess, git_access, masked, secret_values
 from agenttask_courier.git import Git, GitFailed
 from agenttask_courier.journal import clean, log
 from agenttask_courier.places import Places
@@ -70,12 +70,18 @@ def run_clone(places: Places) -> int:
 
 
 def clone(
-    places: Places, document: TaskDocument, sleep: Callable[[float], None] = time.sleep
+    places: Places,
+    document: TaskDocument,
+    sleep: Callable[[float], None] = time.sleep,
+    access: GitAccess | None = None,
 ) -> int:
-    """Clone and return the exit code of docs/contract.md."""
+    """Clone and return the exit code of docs/contract.md.
+
+    `access` is how git reaches the repository; None = by the mounted Secret.
+    """
     secrets = secret_values(places)
     try:
-        facts = _with_retries(places, document, secrets, sleep)
+        facts = _with_retries(places, document, secrets, sleep, access)
     except CloneError as error:
         _report(places, error, secrets)
         return names.EX_TEMPFAIL if error.transient else names.EX_FAILED
@@ -84,12 +90,16 @@ def clone(
 
 
 def _with_retries(
-    places: Places, document: TaskDocument, secrets: tuple[str, ...], sleep: Callable[[float], None]
+    places: Places,
+    document: TaskDocument,
+    secrets: tuple[str, ...],
+    sleep: Callable[[float], None],
+    access: GitAccess | None,
 ) -> CloneFacts:
     """Try at most TRIES times while the failure is one that passes."""
     for attempt in range(TRIES):
         try:
-            return _clone_once(places, document, secrets)
+            return _clone_once(places, document, secrets, access)
         except CloneError as error:
             if not error.transient or attempt == TRIES - 1:
                 raise
@@ -98,25 +108,26 @@ def _with_retries(
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _clone_once(places: Places, document: TaskDocument, secrets: tuple[str, ...]) -> CloneFacts:
+def _clone_once(
+    places: Places, document: TaskDocument, secrets: tuple[str, ...], access: GitAccess | None
+) -> CloneFacts:
     url = document.repo.url
     try:
         _forbid_password(url)
         _wipe(places)
-        return _fetch_and_lay_out(places, document)
+        return _fetch_and_lay_out(places, document, access or git_access(places))
     except GitFailed as error:
-        raise _clone_error(error, url, secrets) from error
+        raise explain(error, url, secrets) from error
     except OSError as error:
         raise _disk_error(error) from error
 
 
-def _fetch_and_lay_out(places: Places, document: TaskDocument) -> CloneFacts:
-    access = git_access(places)
+def _fetch_and_lay_out(places: Places, document: TaskDocument, access: GitAccess) -> CloneFacts:
     git = Git(places.pristine_repo, places.tmp, access.environment, access.config)
     git.run("init", "--quiet", "--bare", "--template=")
     git.run("config", "remote.origin.url", document.repo.url)
     target = find_target(git, document)
-    _fetch(git, target, document.repo.depth)
+    fetch(git, target, document.repo.depth)
     facts = CloneFacts(
         base_commit=_commit(git, target, document.repo.revision),
         revision_ref=target.ref,
@@ -153,7 +164,7 @@ def list_refs(git: Git, *refs: str) -> dict[str, str]:
     return {name: commit for commit, name in pairs if name in refs}
 
 
-def _fetch(git: Git, target: Target, depth: int) -> None:
+def fetch(git: Git, target: Target, depth: int) -> None:
     """Fetch the one wanted thing; a server that gives no single commits gives all refs."""
     try:
         _fetch_refs(git, depth, f"+{target.wanted}:{BASE_REF}")
@@ -200,7 +211,8 @@ def _wipe(places: Places) -> None:
             shutil.rmtree(folder)
 
 
-def _clone_error(error: GitFailed, url: str, secrets: tuple[str, ...]) -> CloneError:
+def explain(error: GitFailed, url: str, secrets: tuple[str, ...]) -> CloneError:
+    """Return what a failed fetch means: its reason, a sentence, and whether it may pass."""
     failure = remote.explain(error, url, secrets)
     transient = failure.transient
     if failure.trouble is Trouble.DNS:

@@ -84,6 +84,8 @@ class Git:
     """A folder of the courier's own, for outputs."""
     environment: Mapping[str, str] = field(default_factory=dict)
     config: tuple[str, ...] = ()
+    settings: tuple[str, ...] = HARDENED
+    """Before `config`; other than these only where a user's own git is wanted."""
     path: str = field(default_factory=lambda: os.environ.get("PATH", _PATH))
 
     def run(
@@ -123,7 +125,7 @@ class Git:
         return self.run(command, *arguments).decode("utf-8", "replace").strip()
 
     def _argv(self, command: str, arguments: Sequence[str], config: Sequence[str]) -> list[str]:
-        settings = [a for c in (*HARDENED, *self.config, *config) for a in ("-c", c)]
+        settings = [a for c in (*self.settings, *self.config, *config) for a in ("-c", c)]
         return ["git", f"--git-dir={self.git_dir}", *settings, command, *arguments]
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -184,7 +186,7 @@ def _as_file(stdin: bytes | IO[bytes] | None, tmp: Path) -> IO[bytes] | int:
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only zombies left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -18,7 +18,7 @@ from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier import changes, intake, policy, push, salvage, verify
 from agenttask_courier.changes import Changes
-from agenttask_courier.credentials import git_access, known_secrets, masked
+from agenttask_courier.credentials import GitAccess, git_access, known_secrets, masked
 from agenttask_courier.decision import (
     Checks,
     Ending,
@@ -58,15 +58,19 @@ class Judge:
     clone: CloneFacts
     inbox: Inbox
     on_step: Callable[[Step], None] = lambda _: None
+    access: GitAccess | None = None
+    push: Callable[..., str] = push.push
+    own_secrets: tuple[str, ...] = ()
+    """Secrets that lie in no mounted folder."""
     evidence: Evidence = field(default_factory=Evidence)
     facts: Facts = field(init=False)
 
     def __post_init__(self) -> None:
-        access = git_access(self.places)
+        access = self.access or git_access(self.places)
         self._git = Git(
             self.places.pristine_repo, self.places.tmp, access.environment, access.config
         )
-        self._secrets = known_secrets(self.places, self.document)
+        self._secrets = known_secrets(self.places, self.document) + self.own_secrets
 
     async def judge(self, ending: Ending, seconds_left: Callable[[], float]) -> Outcome:
         """Return the outcome; `seconds_left` is the run's own clock, for the checks."""
@@ -159,7 +163,7 @@ class Judge:
     async def _push(self) -> Facts:
         assert self.evidence.changes is not None
         refused = await asyncio.to_thread(
-            push.push,
+            self.push,
             self._git,
             self.document.repo.url,
             self.evidence.changes.commit,

@@ -26,6 +26,7 @@ from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import Ending, Outcome, Step, failed
 from agenttask_courier.door import Door
 from agenttask_courier.drain import control
+from agenttask_courier.embedding import Embedding
 from agenttask_courier.gate import Gate, new_client
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
@@ -73,6 +74,7 @@ class Courier:
     settings: Settings
     document: TaskDocument
     clone: CloneFacts
+    around: Embedding = Embedding()
     terminated: asyncio.Event = field(default_factory=asyncio.Event)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """The last words are written."""
@@ -86,7 +88,9 @@ class Courier:
         self.gate = Gate(
             document, new_client(self.settings.vllm_url), places.model_key, self._say_usage
         )
-        self.judge = Judge(places, document, self.clone, self.inbox, self._say_step)
+        if self.around.model_key:
+            self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
+        self.judge = self._make_judge()
 
     def terminate(self) -> None:
         """Take SIGTERM: end as soon as the outcome is settled."""
@@ -169,7 +173,9 @@ class Courier:
     async def _settle(self, outcome: Outcome) -> Receipt:
         """Publish and write the final digest; the digest first when the pod is ending."""
         self.words.say(reason=Reason.PUBLISHING)
-        account = await asyncio.to_thread(self._account, outcome)
+        account = await asyncio.to_thread(self._account, self.around.on_ended(outcome))
+        outcome = account.outcome
+        self.around.on_account(account)
         final = final_words(account)
         if self.clocks.ending.is_set():
             self.words.say(**final, stored=False if self.settings.nats_url else None)
@@ -205,11 +211,25 @@ class Courier:
             gather_files(self.inbox, evidence),
         )
 
+    def _make_judge(self) -> Judge:
+        around = self.around
+        return Judge(
+            self.places,
+            self.document,
+            self.clone,
+            self.inbox,
+            self._say_step,
+            access=around.access,
+            push=around.push,
+            own_secrets=(around.model_key,) if around.model_key else (),
+        )
+
     def _first_digest(self) -> Digest:
         run_key, base = self.document.identity.run_key, self.clone.base_commit
         return Digest(run_key=run_key, reason=Reason.PREPARING, base=base)
 
     def _say_usage(self, usage: Usage) -> None:
+        self.around.on_usage(usage)
         self.words.say(
             calls=usage.model_calls,
             input_tokens=usage.input_tokens,
@@ -218,11 +238,13 @@ class Courier:
 
     def _say_step(self, step: Step) -> None:
         log("judge.step", step=step)
+        self.around.on_step(step)
         if reason := _STEP_REASONS.get(step):
             self.words.say(reason=reason)
             self.publisher.event(events.PROGRESS, reason)
 
     def _on_event(self, event: DoorEvent) -> None:
+        self.around.on_event(event)
         data = {**event.data, "type": event.type}
         self.publisher.event(events.PROGRESS, str(event.step), event.message, data)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from agenttask_api.door import Receipt
 from agenttask_courier.inbox import Inbox, StoredFile, stored
+from agenttask_courier.journal import log
 from agenttask_courier.judge import PATCH_NAME, Evidence
 from agenttask_courier.result import Account, count_operations
 
@@ -15,10 +16,13 @@ def gather_files(inbox: Inbox, evidence: Evidence) -> tuple[StoredFile, ...]:
     files = list(inbox.artifacts.values())
     if evidence.patch:
         files.append(stored(PATCH_NAME, evidence.patch))
-    if inbox.report:
-        path = inbox.new_file()
-        path.write_text(inbox.report.model_dump_json(by_alias=True), encoding="utf-8")
-        files.append(stored(REPORT_NAME, path))
+    try:
+        if inbox.report:
+            path = inbox.new_file()
+            path.write_text(inbox.report.model_dump_json(by_alias=True), encoding="utf-8")
+            files.append(stored(REPORT_NAME, path))
+    except OSError as error:
+        log("report.unwritten", error=str(error))  # The outcome must come out all the same.
     return tuple(files)
 
 

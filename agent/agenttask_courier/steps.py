@@ -148,7 +148,7 @@ async def _read(stream: asyncio.StreamReader, output: CappedOutput) -> None:
 
 
 def _kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only zombies left
         os.killpg(group, signal.SIGKILL)
 
 

@@ -7,7 +7,7 @@ connection. Every size is bounded here, so that both sides cut at the same place
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
 from agenttask_api.schema import APIModel, OpenAPIModel
 from agenttask_api.spec import ConnectionKind
@@ -100,8 +100,9 @@ class Reply(OpenAPIModel):
 
 DatabaseAnswer = Annotated[Rows | Reply, Field(discriminator="kind")]
 
-REQUEST: TypeAdapter[DatabaseRequest] = TypeAdapter(DatabaseRequest)
-ANSWER: TypeAdapter[DatabaseAnswer] = TypeAdapter(DatabaseAnswer)
+LATER = ConfigDict(defer_build=True)
+REQUEST: TypeAdapter[DatabaseRequest] = TypeAdapter(DatabaseRequest, config=LATER)
+ANSWER: TypeAdapter[DatabaseAnswer] = TypeAdapter(DatabaseAnswer, config=LATER)
 
 
 class Failure(StrEnum):

@@ -26,10 +26,17 @@ def api_name(field: str) -> str:
 
 
 class APIModel(BaseModel):
-    """An immutable value of the API."""
+    """An immutable value of the API.
+
+    No program uses all of them, so each validator is built when first needed.
+    """
 
     model_config = ConfigDict(
-        alias_generator=api_name, populate_by_name=True, extra="forbid", frozen=True
+        alias_generator=api_name,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
     )
 
     def to_api(self) -> dict[str, object]:

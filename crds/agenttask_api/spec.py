@@ -268,6 +268,8 @@ class Queue(APIModel):
 class AgentTaskSpec(APIModel):
     """One agent run, as the user wrote it."""
 
+    # Defaults are constructed and not validated: that would build validators at import.
+
     run_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$", max_length=20)] = "1"
     class_name: Annotated[str, Field(max_length=253)] = ""
     role: Role = Role.DEV
@@ -280,17 +282,17 @@ class AgentTaskSpec(APIModel):
     toolchain: Annotated[str, Field(max_length=63)] = ""
     setup: Annotated[tuple[Command, ...], Field(max_length=10)] = ()
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = ()
-    model: Model = Model()
-    constraints: Constraints = Constraints()
-    tools: Tools = Tools()
-    agents: Agents = Agents()
-    deliberation: Deliberation = Deliberation()
+    model: Model = Model.model_construct()
+    constraints: Constraints = Constraints.model_construct()
+    tools: Tools = Tools.model_construct()
+    agents: Agents = Agents.model_construct()
+    deliberation: Deliberation = Deliberation.model_construct()
     verify: Annotated[tuple[Command, ...], Field(max_length=10)] = ()
     protect: Annotated[tuple[Glob, ...], Field(max_length=64)] = DEFAULT_PROTECT
-    output: Output = Output()
-    artifacts: Artifacts = Artifacts()
-    limits: Limits = Limits()
-    queue: Queue = Queue()
+    output: Output = Output.model_construct()
+    artifacts: Artifacts = Artifacts.model_construct()
+    limits: Limits = Limits.model_construct()
+    queue: Queue = Queue.model_construct()
     suspend: bool = False
     cancel: bool = False
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31536000)] = 86400

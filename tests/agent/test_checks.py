@@ -9,7 +9,8 @@ from tests.agent.conftest import MakeTools
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools import checks_run
-from agenttask_agent.tools.process import become_subreaper, run_program
+from agenttask_agent.tools.process import run_program
+from agenttask_agent.tools.processtree import become_subreaper
 
 MIXED = """import pytest
 

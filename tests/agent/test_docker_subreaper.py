@@ -19,7 +19,8 @@ from agenttask_agent.tools import docker
 from agenttask_agent.tools.docker_engine import Docker, Engine
 from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.docker_sweep import remove_all
-from agenttask_agent.tools.process import become_subreaper, run_program
+from agenttask_agent.tools.process import run_program
+from agenttask_agent.tools.processtree import become_subreaper
 from tests.agent.projects import PROJECT, make_repository
 from tests.agent.toolboxes import Tools
 

@@ -20,7 +20,8 @@ from tests.servers.certs import Certificates
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools import http
 from agenttask_agent.tools.http_addresses import Resolver
-from agenttask_agent.tools.http_client import HttpClient, HttpLimits
+from agenttask_agent.tools.http_client import HttpClient
+from agenttask_agent.tools.http_exchange import HttpLimits
 from agenttask_agent.tools.http_policy import HostPolicy, HostRule
 from agenttask_agent.tools.http_secrets import SecretScan
 

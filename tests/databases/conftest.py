@@ -21,7 +21,8 @@ from tests.databases.servers import PASSWORD
 from tests.servers.certs import Certificates, make_certificates
 
 from agenttask_agent.door import open_client
-from agenttask_agent.tools.databases import Databases, DoorDatabases
+from agenttask_agent.tools.databases import Databases
+from agenttask_agent.tools.door_databases import DoorDatabases
 from agenttask_agent.tools.local_databases import LocalDatabases
 from agenttask_api.databases import (
     DatabaseAnswer,

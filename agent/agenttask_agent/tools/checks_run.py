@@ -133,7 +133,7 @@ def _headline(counts: TestCounts | None) -> str:
 
 def _problem(finished: Finished, counts: TestCounts | None, problem: str) -> str | None:
     if finished.hungry:
-        return "ended: the tests came near the container's limit of memory or processes"
+        return "ended: the tests came near the limit of memory or of processes"
     if finished.exit_code is None:
         return f"ended after {finished.seconds:.0f} seconds: the tests took too long"
     if finished.exit_code == 0 or problem:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agenttask_agent.tools.databases import Databases
 from agenttask_agent.tools.docker_engine import Docker
-from agenttask_agent.tools.http_client import HttpClient
+from agenttask_agent.tools.http_exchange import Http
 from agenttask_agent.tools.repository import Repository
 from agenttask_agent.tools.workspace import Workspace
 
@@ -26,7 +26,7 @@ class ToolContext:
     start: str = "."
     """The folder in which programs start, relative to the workspace."""
     seconds_left: Callable[[], float] = field(default=lambda: MAX_SECONDS)
-    http: HttpClient | None = None
+    http: Http | None = None
     """None = this run has no http operations."""
     docker: Docker | None = None
     """None = this run has no docker operations."""

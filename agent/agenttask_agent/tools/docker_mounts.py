@@ -8,12 +8,13 @@ swap a link in between, so there is at most one writing container at a time.
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from agenttask_agent.tools import docker_own
 from agenttask_agent.tools.docker_engine import Docker
 from agenttask_agent.tools.docker_policy import WRITES_LABEL
 from agenttask_agent.tools.refusal import Denied, ToolError
+from agenttask_agent.tools.system import path_of
 from agenttask_agent.tools.workspace import Workspace
 
 PORT = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(/tcp|/udp)?")
@@ -77,7 +78,7 @@ def port_options(docker: Docker, ports: tuple[str, ...]) -> list[str]:
 
 def _bind(docker: Docker, workspace: Workspace, mount: Mount) -> str:
     with workspace.folder(mount.source) as folder:
-        path = str(Path(f"/proc/self/fd/{folder}").readlink())
+        path = path_of(folder, workspace.root / mount.source)
     if SEPARATORS.search(path) or not path.startswith("/"):
         raise ToolError(f"{mount.source[:200]!r}: an engine cannot be given this path")
     modes = ["ro" if mount.read_only else "rw"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from agenttask_agent.tools import processtree
 from agenttask_agent.tools.process import Capture, Finished, limit_resources, read_output
 
 MAX_OUTPUT = 1024 * 1024
@@ -67,31 +68,10 @@ def _follow(process: "subprocess.Popen[bytes]", output: Capture, deadline: float
 def _end(process: "subprocess.Popen[bytes]", output: Capture, tidy: bool) -> None:
     assert process.stdout
     if tidy and process.poll() is None:
-        _kill_below(process.pid)
+        processtree.kill_below(process.pid)
         _follow(process, output, time.monotonic() + GRACE_SECONDS)
-        _kill_below(process.pid)
+        processtree.kill_below(process.pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-
-
-def _kill_below(pid: int) -> None:
-    """Kill all descendants of a process, the youngest last; they may have other sessions."""
-    children = _children_by_parent()
-    pending = list(children.get(pid, ()))
-    while pending:
-        child = pending.pop()
-        pending += children.get(child, ())
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(child, signal.SIGKILL)
-
-
-def _children_by_parent() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, ValueError):
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                found.setdefault(int(fields[1]), []).append(int(entry.name))
-    return found

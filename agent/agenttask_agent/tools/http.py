@@ -23,7 +23,7 @@ from pydantic import (
 
 from agenttask_agent.tools import validators
 from agenttask_agent.tools.context import ToolContext
-from agenttask_agent.tools.http_client import HttpClient, Received, Sent
+from agenttask_agent.tools.http_exchange import Http, Received, Sent
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.refusal import Denied, ToolError
 
@@ -123,7 +123,7 @@ def audit_arguments(arguments: dict[str, object]) -> dict[str, object]:
     return arguments | {"headers": plain}
 
 
-def _client(context: ToolContext) -> HttpClient:
+def _client(context: ToolContext) -> Http:
     if context.http is None:
         raise ToolError("http is not available in this run")
     return context.http

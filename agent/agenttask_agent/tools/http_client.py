@@ -8,13 +8,13 @@ Of an answer no more is read, held or unpacked than its limit.
 import ssl
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from urllib.parse import urljoin
 
 import httpcore
 
 from agenttask_agent.tools import validators
+from agenttask_agent.tools.http_exchange import HttpLimits, Received, Sent
 from agenttask_agent.tools.http_network import Deadline, PinnedBackend
 from agenttask_agent.tools.http_policy import HostPolicy
 from agenttask_agent.tools.http_secrets import SecretScan
@@ -25,41 +25,6 @@ MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CHUNK = 65536
 UNPACKERS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """Bytes and seconds of one call, redirects included."""
-
-    request_bytes: int = 1024 * 1024
-    response_bytes: int = 1024 * 1024
-    seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request as the operation wants it."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Received:
-    """What the last server of a chain of redirects answered."""
-
-    status: int
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    truncated: bool = False
-    redirects: int = 0
-
-    def header(self, name: str) -> str:
-        """Return a header's first value, empty when there is none."""
-        return next((value for key, value in self.headers if key == name), "")
 
 
 class HttpClient:

@@ -10,9 +10,12 @@ from agenttask_agent.tools.context import ToolContext
 
 
 class Params(BaseModel):
-    """Arguments as the model gave them; unknown ones are refused."""
+    """Arguments as the model gave them; unknown ones are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A run uses a few of the operations, so each validator is built when first needed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True)

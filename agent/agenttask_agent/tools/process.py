@@ -7,7 +7,6 @@ sessions of their own are ended too.
 """
 
 import contextlib
-import ctypes
 import os
 import resource
 import selectors
@@ -20,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from agenttask_agent.tools import processtree
 from agenttask_agent.tools.memory import Memory
+from agenttask_agent.tools.system import HERE, System, ending
 
-PR_SET_CHILD_SUBREAPER = 36
-PR_GET_CHILD_SUBREAPER = 37
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_OPEN_FILES = 4096
 CHUNK = 65536
@@ -76,58 +75,100 @@ class Capture:
 def run_program(
     argv: Sequence[str],
     *,
-    cwd: str | Path,
+    cwd: str | Path | int,
     env: Mapping[str, str],
     timeout: float,
     limit: int = 1024 * 1024,
     stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.STDOUT,
     sink: Callable[[bytes], None] | None = None,
     memory: Memory | None = None,
+    popen: "Callable[..., subprocess.Popen[bytes]]" = subprocess.Popen,
+    system: System = HERE,
 ) -> Finished:
-    """Run a program, stdout and stderr together; a missing program raises OSError."""
-    bounds = partial(limit_resources, memory.per_process if memory else None)
-    process = subprocess.Popen(
+    """Run a program to its end; a missing one raises OSError.
+
+    `cwd` may be the descriptor of an open folder. `sink` gets the whole output, `popen`
+    starts the program. Where this process is bounded itself, its children are from birth,
+    and the slow way round through Python is saved.
+    """
+    folder, entered = _folder(cwd, system)
+    inherited = memory is None and entered is None and is_limited()
+    prepare = partial(_prepare, memory.per_process if memory else None, entered)
+    others = processtree.children() if processtree.is_subreaper(system) else None
+    process = popen(
         list(argv),
-        cwd=cwd,
+        cwd=folder,
         env=dict(env),
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         start_new_session=True,
-        preexec_fn=bounds,
+        preexec_fn=None if inherited else prepare,
     )
-    return wait_for(process, timeout, limit, sink, memory)
+    return _wait_for(process, timeout, limit, sink, memory, others, system)
+
+
+def _folder(cwd: str | Path | int, system: System) -> tuple[str | Path | None, int | None]:
+    """Return the path to start in, or the descriptor to enter where no path leads to one."""
+    if not isinstance(cwd, int):
+        return cwd, None
+    return (f"/proc/self/fd/{cwd}", None) if system.proc else (None, cwd)
+
+
+def _prepare(memory: int | None, folder: int | None) -> None:
+    """Run in the child, before its program."""
+    if folder is not None:
+        os.fchdir(folder)
+    limit_resources(memory)
 
 
 def limit_resources(memory: int | None = None) -> None:
-    """Bound a child's resources. Not its processes: that limit counts per user and node."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bounds = {resource.RLIMIT_FSIZE: MAX_FILE_BYTES, resource.RLIMIT_NOFILE: MAX_OPEN_FILES}
-    if memory is not None:
-        bounds[resource.RLIMIT_DATA] = memory
-    for kind, value in bounds.items():
+    """Bound this process and all that it starts, for good.
+
+    Not its processes: that limit counts per user and node (`memory` counts them).
+    """
+    for kind, value in _bounds(memory).items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
 
 
-def wait_for(
+def is_limited() -> bool:
+    """Say whether this process has these bounds itself, so that its children inherit them."""
+    limits = {kind: resource.getrlimit(kind)[1] for kind in _bounds(None)}
+    return all(
+        limits[kind] != resource.RLIM_INFINITY and limits[kind] <= value
+        for kind, value in _bounds(None).items()
+    )
+
+
+def _bounds(memory: int | None) -> dict[int, int]:
+    bounds = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+    }
+    return bounds if memory is None else bounds | {resource.RLIMIT_DATA: memory}
+
+
+def _wait_for(
     process: "subprocess.Popen[bytes]",
     timeout: float,
     limit: int,
-    sink: Callable[[bytes], None] | None = None,
-    memory: Memory | None = None,
+    sink: Callable[[bytes], None] | None,
+    memory: Memory | None,
+    others: frozenset[int] | None,
+    system: System,
 ) -> Finished:
-    """Collect a started program's output until it ends or its time is over.
+    """Collect the output until the program ends or its time is over.
 
-    The process must lead its own session. Whatever interrupts the wait, nothing of
-    the program is alive afterwards.
+    Whatever interrupts the wait, nothing of the program is alive afterwards.
     """
     started = time.monotonic()
     captures = {stream: Capture(limit, sink=sink) for stream in _streams(process)}
-    others = _children() - {process.pid} if _is_subreaper() else None
     try:
-        in_time = read_output(process, captures, started + timeout, memory)
+        in_time = read_output(process, captures, started + timeout, memory, system)
     finally:
         _end(process, others)
     content = [capture.content() for capture in captures.values()]
@@ -141,11 +182,6 @@ def wait_for(
     )
 
 
-def become_subreaper() -> None:
-    """Have orphaned grandchildren given to this process instead of to pid 1."""
-    _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _streams(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
     return [stream for stream in (process.stdout, process.stderr) if stream]
 
@@ -155,22 +191,19 @@ def read_output(
     captures: dict[IO[bytes], Capture],
     deadline: float,
     memory: Memory | None = None,
+    system: System = HERE,
 ) -> bool:
     """Read until the program has ended, not until its last child closes the pipe.
 
     Returns whether it ended before the deadline, in seconds of the monotonic clock, and
     before memory ran short.
     """
-    ended = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            for stream in captures:
-                os.set_blocking(stream.fileno(), False)
-                selector.register(stream, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            return _read_until(selector, ended, captures, deadline, memory)
-    finally:
-        os.close(ended)
+    with ending(process, system) as ended, selectors.DefaultSelector() as selector:
+        for stream in captures:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        return _read_until(selector, ended, captures, deadline, memory)
 
 
 def _read_until(
@@ -214,46 +247,4 @@ def _end(process: "subprocess.Popen[bytes]", others: frozenset[int] | None) -> N
     for stream in _streams(process):
         stream.close()
     if others is not None:
-        _end_strays(others)
-
-
-def _end_strays(others: frozenset[int]) -> None:
-    """End what was started since; each killed parent may hand us more children."""
-    for _ in range(100):
-        strays = _children() - others
-        if not strays:
-            return
-        for pid in strays:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-
-
-def _children() -> frozenset[int]:
-    """Return our direct children, zombies included."""
-    us = os.getpid()
-    return frozenset(pid for pid in _all_processes() if _parent(pid) == us)
-
-
-def _all_processes() -> list[int]:
-    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
-
-
-def _parent(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
-
-
-def _is_subreaper() -> bool:
-    if os.getpid() == 1:
-        return True
-    answer = ctypes.c_int(0)
-    _libc().prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
-    return answer.value == 1
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+        processtree.end_strays(others)

@@ -11,11 +11,11 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 from agenttask_agent.tools.gitconfig import ConfigGuard
-from agenttask_agent.tools.process import Finished, limit_resources, wait_for
+from agenttask_agent.tools.process import Finished, run_program
 from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.remotes import Remote, Remotes
 
@@ -77,7 +77,7 @@ class Repository:
     def __post_init__(self) -> None:
         self.guard = ConfigGuard(self.root / ".git", self.env)
 
-    @property
+    @cached_property
     def env(self) -> Mapping[str, str]:
         """The whole environment of git."""
         who = {"NAME": self.author.name, "EMAIL": self.author.email}
@@ -161,18 +161,22 @@ class Repository:
         return self.remotes.reach(urls[0], self.env)
 
     def _start(self, command: list[str], timeout: float, limit: int) -> Finished:
-        """GitPython would add our own environment to git's, so `env -i` takes it away."""
-        from git import Git
+        """Start git as GitPython starts every git.
 
-        clean = ["env", "-i", *(f"{key}={value}" for key, value in self.env.items())]
-        started = Git(str(self.root)).execute(
-            [*clean, *command],
-            as_process=True,
-            shell=False,
-            start_new_session=True,
-            preexec_fn=limit_resources,
+        Not through `Git.execute`, which adds our own environment to git's and cannot be
+        told not to.
+        """
+        from git.cmd import safer_popen
+
+        return run_program(
+            command,
+            cwd=self.root,
+            env=self.env,
+            timeout=timeout,
+            limit=limit,
+            stderr=subprocess.PIPE,
+            popen=safer_popen,
         )
-        return wait_for(cast("subprocess.Popen[bytes]", started.proc), timeout, limit)
 
     def _unlock(self) -> None:
         """Remove the lock of a git that we killed ourselves."""

@@ -64,9 +64,7 @@ def _in_folder(context: ToolContext, params: SearchInFiles) -> Finished:
     with context.workspace.folder(params.path) as folder:
         os.set_inheritable(folder, False)
         argv = _program(params, ".")
-        return _run(
-            context, argv, f"/proc/self/fd/{folder}", stdin=os.open("/dev/null", os.O_RDONLY)
-        )
+        return _run(context, argv, folder, stdin=os.open(os.devnull, os.O_RDONLY))
 
 
 def _in_file(context: ToolContext, params: SearchInFiles) -> Finished:
@@ -74,7 +72,7 @@ def _in_file(context: ToolContext, params: SearchInFiles) -> Finished:
         return _run(context, _program(params, "-"), "/", stdin=context.workspace.open_at(place))
 
 
-def _run(context: ToolContext, argv: list[str], cwd: str, stdin: int) -> Finished:
+def _run(context: ToolContext, argv: list[str], cwd: str | int, stdin: int) -> Finished:
     try:
         return run_program(
             argv,

@@ -1,0 +1,1 @@
+"""`agenttask` and `kubectl agenttask`: a task on this machine, or on a cluster."""

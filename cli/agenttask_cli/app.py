@@ -1,0 +1,182 @@
+"""The command line. Each command imports its work when it is chosen, so help comes at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agenttask_cli.errors import EX_BAD_INPUT, EX_FAILED, EX_INTERRUPTED, BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agenttask_cli.cluster import Cluster
+
+app = typer.Typer(
+    name="agenttask",
+    help="Run coding agents: on this machine, or as AgentTasks of a cluster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Run coding agents: on this machine, or as AgentTasks of a cluster."""
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Option("-f", "--file", help="the AgentTask; - is stdin")],
+    workspace: Annotated[
+        Path | None,
+        typer.Option(help="start from this checkout's HEAD; leave the branch there", metavar="DIR"),
+    ] = None,
+    model_url: Annotated[
+        str, typer.Option(help="the model server [env: AGENTTASK_MODEL_URL, VLLM_URL]")
+    ] = "",
+    model_name: Annotated[str, typer.Option(help="the model, if the server has several")] = "",
+    class_file: Annotated[
+        Path | None, typer.Option("--class", help="an AgentClass to run under", metavar="FILE")
+    ] = None,
+    model_key_file: Annotated[
+        Path | None,
+        typer.Option(help="holds the model's key [or env: AGENTTASK_MODEL_API_KEY]"),
+    ] = None,
+    secrets: Annotated[
+        Path | None, typer.Option(help="keys of connections, as DIR/db/NAME/url", metavar="DIR")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="where the result goes (default: agenttask-out/NAME)", metavar="DIR"),
+    ] = None,
+    push: Annotated[bool, typer.Option("--push", help="push the branch to spec.repo.url")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the result document")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the run's folder")] = False,
+) -> None:
+    """Run one task on this machine, without a cluster: same loop, tools, checks and result.
+
+    Exit code: 0 Succeeded, 1 Failed, 2 bad input, 130 after Ctrl-C.
+    """
+    from agenttask_cli.run import Asked
+    from agenttask_cli.show import run_and_show
+
+    asked = Asked(
+        file=file,
+        workspace=workspace,
+        model_url=model_url,
+        model_name=model_name,
+        class_file=class_file,
+        key_file=model_key_file,
+        secrets=secrets,
+        output=output,
+        push=push,
+        keep=keep,
+        environ=dict(os.environ),
+    )
+    try:
+        code = run_and_show(asked, json)
+    except BadInput as error:
+        code = _say(error, EX_BAD_INPUT)
+    except OSError as error:
+        code = _say(error, EX_FAILED)
+    raise typer.Exit(code)
+
+
+Context = Annotated[str, typer.Option(help="the kubeconfig's context to use")]
+Namespace = Annotated[str, typer.Option("-n", "--namespace", help="the task's namespace")]
+Name = Annotated[str, typer.Argument(help="the AgentTask")]
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Option("-f", "--file", help="the AgentTask; - is stdin")],
+    wait: Annotated[bool, typer.Option("--wait", help="follow it to its end")] = False,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Apply one task to the cluster (server-side), after checking it here."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.submit(c, file, namespace, wait), namespace, context)
+
+
+@app.command()
+def watch(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print every change of a task's state until it has ended; 0 = Succeeded."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.follow(c, name), namespace, context)
+
+
+@app.command()
+def logs(
+    name: Name,
+    container: Annotated[
+        str, typer.Option("-c", "--container", help="agent, courier, verifier or clone")
+    ] = "agent",
+    follow: Annotated[bool, typer.Option("--follow", help="go on until it ends")] = False,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Print the log of a task's newest pod."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.logs(c, name, container, follow), namespace, context)
+
+
+@app.command()
+def report(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print a task's whole story."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.report(c, name), namespace, context)
+
+
+@app.command()
+def diff(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Print the change that a task has pushed, fetched with your own git."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.diff(c, name, os.environ), namespace, context)
+
+
+@app.command()
+def cancel(name: Name, namespace: Namespace = "", context: Context = "") -> None:
+    """Cancel a task; what it has is kept."""
+    from agenttask_cli import remote
+
+    _on_cluster(lambda c: remote.cancel(c, name), namespace, context)
+
+
+@app.command()
+def doctor(context: Context = "") -> None:
+    """Say whether the cluster has all that a task needs; 1 = something is missing."""
+    from agenttask_cli import remote
+
+    _on_cluster(remote.doctor, "", context)
+
+
+def _on_cluster(work: "Callable[[Cluster], int]", namespace: str, context: str) -> None:
+    """Run a command against the cluster and exit with its code."""
+    from agenttask_cli.cluster import Cluster, ClusterError, Where
+
+    try:
+        code = work(Cluster(Where(context, namespace)))
+    except BadInput as error:
+        code = _say(error, EX_BAD_INPUT)
+    except ClusterError as error:
+        code = _say(error, EX_FAILED)
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _say(error: Exception, code: int) -> int:
+    for line in str(error).splitlines():
+        sys.stderr.write(f"agenttask: {line}\n")
+    return code
