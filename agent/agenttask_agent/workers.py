@@ -82,7 +82,11 @@ def choose_worker(job: Job, profile: Profile) -> Worker:
     """Return the worker for the task's mode and the model's profile."""
     if job.document.constraints.mode is Mode.PLAN:
         return _plan_worker(job)
-    del profile  # The bounded questions of Small are not there yet.
+    if profile is Profile.SMALL:
+        # Imported here: most runs do without it, and it needs Job.
+        from agenttask_agent.small.entry import SmallWorker
+
+        return SmallWorker(job)
     return _loop(job)
 
 
