@@ -63,8 +63,3 @@ fmt: $(VENV)/ready ## Format the code and fix what can be fixed
 
 docs: $(VENV)/ready ## Write the generated documentation
 	hack/generated
-
-.PHONY: eval
-eval: $(VENV)/ready ## Run the evaluation set: make eval MODEL_URL=http://... [MODEL_NAME=...] [EVAL="--harness agenttask"]
-	@test -n "$(MODEL_URL)" || { echo "say which model: make eval MODEL_URL=http://host:8000" >&2; exit 2; }
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.eval.run --model-url $(MODEL_URL) $(if $(MODEL_NAME),--model-name $(MODEL_NAME)) $(EVAL)

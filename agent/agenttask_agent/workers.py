@@ -32,8 +32,6 @@ from agenttask_agent.messages import Message, Reply
 from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.plan import PlanToolbox, PlanWorker
-from agenttask_agent.small.entry import SmallWorker
-from agenttask_agent.small.index import read_index
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
 from agenttask_api.spec import Mode
@@ -123,16 +121,11 @@ def _loop(job: Job) -> Loop:
     )
 
 
-def _small(job: Job) -> SmallWorker:
-    return SmallWorker(
-        job.document,
-        job.model,
-        job.toolbox,
-        job.recorder,
-        job.budget,
-        read_index(job.root),
-        job.capabilities.context_window,
-    )
+def _small(job: Job) -> Worker:
+    # Imported here: most runs do without it, and it needs Job.
+    from agenttask_agent.small.entry import SmallWorker
+
+    return SmallWorker(job)
 
 
 def _plan_worker(job: Job) -> PlanWorker:
