@@ -2,8 +2,7 @@
 
 import json
 
-from tests.e2e.tasks import PYTEST, Home, agent_class, task, until
-from tests.e2e.test_tools import result_of
+from tests.e2e.tasks import PYTEST, Home, agent_class, result_of, task, until
 
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
