@@ -5,7 +5,6 @@ agent's home and temporary folder and the working directory included, must stay 
 """
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.agent.projects import PROJECT, git, make_remote, make_repository
-from tests.agent.toolboxes import Tools
+from tests.agent.toolboxes import Tools, subreaper
 
 from agenttask_agent.audit import AuditTrail
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.gitconfig import is_allowed
-from agenttask_agent.tools.processtree import PR_SET_CHILD_SUBREAPER, become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 
 OURS = frozenset({"audit.jsonl", "caches", "docker", "tests.log"})
@@ -189,16 +187,6 @@ def _parents() -> Iterator[tuple[int, int]]:
         with contextlib.suppress(OSError):
             fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
             yield int(name), int(fields[1])
-
-
-@contextlib.contextmanager
-def subreaper() -> Iterator[None]:
-    """Be one, as the agent is: whatever a program leaves behind becomes our child."""
-    become_subreaper()
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.surroundings import subreaper
-from tests.agent.toolboxes import Tools
+from tests.agent.toolboxes import Tools, subreaper
 
 from agenttask_agent.tools import checks_run
 from agenttask_agent.tools.process import run_program

@@ -1,5 +1,6 @@
 """The git family, and that a hostile repository makes it run nothing."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +361,28 @@ def test_a_failure_says_what_git_said(tools: Tools, operation: str, arguments, w
     result = tools(operation, **arguments)
     assert not result.ok
     assert words in str(result.error)
+
+
+def test_all_kinds_of_changes_are_added_as_git_adds_them(tools: Tools):
+    """A folder that became a link, a file that became a folder, odd names, many of them."""
+    root = tools.root
+    (root / "tests").rename(root / "checks")
+    (root / "tests").symlink_to("checks")
+    (root / "conftest.py").unlink()
+    (root / "conftest.py").mkdir()
+    (root / "conftest.py" / "x").write_text("x\n")
+    (root / "utils.py").chmod(0o755)
+    for name in (b"-f", b":(top)x", b"a\nb", b"\xff\xfe", "\u00fc".encode()):
+        (root / os.fsdecode(name)).write_text("x\n", encoding="utf-8")
+    (root / "many").mkdir()
+    for number in range(1200):
+        (root / "many" / f"{number:0100d}").write_text("")
+    assert tools("git.add", paths="all").ok
+    ours = git(root, "ls-files", "--stage")
+    git(root, "add", "--all")
+    assert git(root, "ls-files", "--stage") == ours
+    assert git(root, "status", "--porcelain").count("\n") > 1200
+    assert "?? " not in git(root, "status", "--porcelain")
 
 
 def test_adding_a_deleted_file(tools: Tools):

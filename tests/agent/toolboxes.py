@@ -1,6 +1,9 @@
 """A toolbox on a real repository, without a model and without a door."""
 
+import contextlib
+import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from agenttask_agent.redact import Redactor
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.policy import policy_of
+from agenttask_agent.tools.processtree import PR_SET_CHILD_SUBREAPER, become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
@@ -61,3 +65,13 @@ class Tools:
 
     def close(self) -> None:
         self.workspace.close()
+
+
+@contextlib.contextmanager
+def subreaper() -> Iterator[None]:
+    """Be one, as the agent is: whatever a program leaves behind becomes our child."""
+    become_subreaper()
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -7,6 +7,7 @@ index yet is left out; as a link to a commit that nobody else has it would be of
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import ToolError
@@ -27,19 +28,48 @@ def stage(repository: Repository, paths: Sequence[str] = ()) -> Finished:
     done = repository.run([*LIST, "--modified", "--deleted", "--", *paths], limit=NAMES_BYTES)
     if done.truncated:
         raise ToolError("too many files have changed")
-    for names in _portions(done.output.split(b"\0")) if done.exit_code == 0 else ():
-        done = repository.run(["update-index", "--add", "--remove", "--replace", "--", *names])
+    if done.exit_code != 0:
+        return done
+    names = [name for name in dict.fromkeys(done.output.split(b"\0")) if _is_file(name)]
+    gone = {name for name in names if _is_gone(repository.root, name)}
+    there = [name for name in names if name not in gone]
+    return (
+        _update(repository, ["--force-remove"], sorted(gone))
+        or _update(repository, ["--add", "--remove", "--replace"], there)
+        or Finished(0, b"")
+    )
+
+
+def _is_file(name: bytes) -> bool:
+    return bool(name) and not name.endswith(b"/")
+
+
+def _is_gone(root: Path, name: bytes) -> bool:
+    """Say whether nothing is there any more that an entry could be made of.
+
+    A link in place of its folder leads away from it; a folder in its own place holds
+    other entries, unless it is a nested repository.
+    """
+    path = root / os.fsdecode(name)
+    folders = path.parents[: len(path.relative_to(root).parts) - 1]
+    if any(folder.is_symlink() for folder in folders) or not os.path.lexists(path):
+        return True
+    return path.is_dir() and not path.is_symlink() and not os.path.lexists(path / ".git")
+
+
+def _update(repository: Repository, how: list[str], names: list[bytes]) -> Finished | None:
+    """Update the index's entries; return how it failed, None when it did not."""
+    for portion in _portions(names):
+        done = repository.run(["update-index", *how, "--", *portion])
         if done.exit_code != 0:
             return done
-    return Finished(done.exit_code, b"", done.errors)
+    return None
 
 
 def _portions(names: Sequence[bytes]) -> Iterator[list[str]]:
     portion: list[str] = []
     size = 0
-    for name in dict.fromkeys(names):
-        if not name or name.endswith(b"/"):
-            continue
+    for name in names:
         if portion and size + len(name) > WORDS_BYTES:
             yield portion
             portion, size = [], 0
