@@ -4,7 +4,7 @@
 |---|---|---|
 | Plan | any | `plan.PlanWorker` |
 | Iterative | Large | `loop.Loop` |
-| Iterative | Small | `small.entry.SmallWorker` |
+| Iterative | Small | `small.entry.SmallWorker`; read-only: `loop.Loop` |
 
 Every worker is made from one `Job`, is run once with the opening messages, and says
 why it ended. It raises nothing that is foreseen: a `Stop` from below it becomes its
@@ -82,7 +82,7 @@ def choose_worker(job: Job, profile: Profile) -> Worker:
     """Return the worker for the task's mode and the model's profile."""
     if job.document.constraints.mode is Mode.PLAN:
         return _plan_worker(job)
-    if profile is Profile.SMALL:
+    if profile is Profile.SMALL and not job.document.constraints.read_only:
         # Imported here: most runs do without it, and it needs Job.
         from agenttask_agent.small.entry import SmallWorker
 
