@@ -49,6 +49,14 @@ FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)
 
+.PHONY: eval vllm
+eval: $(VENV)/ready ## Evaluate MODEL_URL (and MODEL_NAME) on the tasks of tests/eval; keeps eval.json
+	$(BIN)/python -m pip install -q -e '.[cli]'
+	$(BIN)/python -m tests.eval --model-url "$(MODEL_URL)" --model-name "$(MODEL_NAME)"
+
+vllm: ## Install vLLM for CPU and a small coder model, and serve it on 127.0.0.1:8123
+	hack/vllm/serve all
+
 .PHONY: check fmt docs
 check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check .

@@ -41,7 +41,8 @@ def summary(rows: Sequence[Row]) -> str:
     passed = sum(row.passed for row in rows)
     false, wrong = (sum(getattr(r, name) for r in rows) for name in ("false_success", "wrong"))
     tokens, calls = sum(row.tokens for row in rows), sum(row.calls for row in rows)
-    return f"{passed} of {len(rows)} passed, {false} false successes, {wrong} wrong; {calls} calls, {tokens} tokens"
+    counts = f"{passed} of {len(rows)} passed, {false} false successes, {wrong} wrong"
+    return f"{counts}; {calls} calls, {tokens} tokens"
 
 
 def line(row: Row) -> str:
