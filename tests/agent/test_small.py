@@ -15,7 +15,7 @@ from agenttask_agent.small.entry import SmallWorker
 from agenttask_agent.small.formats import Item
 from agenttask_agent.small.rename import rename
 from agenttask_agent.small.words import read_words
-from agenttask_agent.workers import Job, choose_worker
+from agenttask_agent.workers import Job, choose_way, choose_worker
 from agenttask_api.agentclass import Profile
 from agenttask_api.reasons import Reason
 from agenttask_api.result import Capabilities
@@ -231,4 +231,5 @@ def test_the_profile_chooses_the_worker(make_tools: MakeTools, read_only: bool, 
     budget = Budget(Limits(replies=1, operations=1, tokens=1))
     able = Capabilities(model="m")
     job = Job(document, Answers([""]), tools.toolbox, Log(), budget, tools.root, able)
-    assert isinstance(choose_worker(job, Profile.SMALL), SmallWorker) == small
+    way = choose_way(document, Profile.SMALL)
+    assert isinstance(choose_worker(job, way), SmallWorker) == small
