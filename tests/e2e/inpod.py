@@ -12,15 +12,20 @@ from pathlib import Path
 from agenttask_testbed.commands import ROOT
 
 TESTS = ROOT / "tests" / "agent"
-NAMES = ("test_file*.py", "test_git*.py", "test_checks*.py", "test_patch*.py", "test_workspace*.py")
+NAMES = (
+    "test_file*.py", "test_git*.py", "test_checks*.py", "test_patch*.py", "test_workspace*.py",
+    "test_processes.py", "test_wholeoutput.py",
+)  # fmt: skip
 ELSEWHERE = {
     "test_checks_toolchains.py": "go, npm and cargo are in `full`: tests/e2e/test_full_image.py",
     "test_audit.py": "the audit file; operations are its examples",
+    "test_compaction.py": "long conversations; operations are its examples",
     "test_equipment.py": "what a run has beyond its workspace",
     "test_hostile.py": "the fuzzer, for hours",
     "test_loop.py": "the loop; operations are its examples",
     "test_parsing.py": "what a model writes; operations are its examples",
     "test_patch_properties.py": "the parser alone; the image has no hypothesis",
+    "test_plan.py": "plan mode; operations are its examples, and the image has no hypothesis",
     "test_run.py": "a whole run; the other e2e tests are that in a pod",
     "test_toolbox.py": "how operations are called",
 }
