@@ -4,6 +4,7 @@ Somebody else's work on the branch is never overwritten: `--force-with-lease` co
 on the server. Pushing what is already there is a success, so a repeat is harmless.
 """
 
+import re
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,10 @@ PAUSES_SECONDS = (1.0, 3.0)
 PUSH_TIMEOUT_SECONDS = 300.0
 
 
+class BranchMoved(Exception):
+    """Somebody else has changed the branch since the clone; nothing was overwritten."""
+
+
 def push(
     git: Git,
     url: str,
@@ -25,7 +30,10 @@ def push(
     secrets: tuple[str, ...],
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Return why the server refused, or an empty text; `expected` empty = no such branch yet."""
+    """Return why the server refused, or an empty text; raises BranchMoved.
+
+    `expected` is what the branch must be now; empty = it must not exist yet.
+    """
     ref = f"refs/heads/{branch}"
     for attempt in range(TRIES):
         try:
@@ -33,9 +41,10 @@ def push(
         except GitFailed as error:
             if _is_there(git, ref, commit):
                 return ""
+            _check_moved(error, branch)
             failure = remote.explain(error, url, secrets)
             if not failure.transient or attempt == TRIES - 1:
-                return _refusal(error, failure, branch)
+                return _refusal(failure)
             sleep(PAUSES_SECONDS[attempt])
         else:
             return ""
@@ -56,10 +65,18 @@ def _is_there(git: Git, ref: str, commit: str) -> bool:
         return False
 
 
-def _refusal(error: GitFailed, failure: remote.Failure, branch: str) -> str:
+def _check_moved(error: GitFailed, branch: str) -> None:
+    """Tell a lost comparison from other refusals.
+
+    `stale info`: the server's list said so before the push. The others: a rival came
+    between that list and the update, where the server itself compares.
+    """
     said = error.stdout.decode("utf-8", "replace")
-    if "stale info" in said:
-        return f"branch {branch} has changed since the clone; nothing was overwritten"
+    if re.search(r"stale info|fetch first|non-fast-forward|failed to update ref|lock", said):
+        raise BranchMoved(f"branch {branch} has changed since the clone") from error
+
+
+def _refusal(failure: remote.Failure) -> str:
     if failure.trouble is remote.Trouble.AUTH:
         return f"{failure.message}; the Secret must allow pushing"
     return failure.message
