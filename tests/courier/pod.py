@@ -23,7 +23,8 @@ from agenttask_courier.sockets import listen
 from agenttask_courier.verifier import verifier_app
 
 POD_UID = "11111111-2222-3333-4444-555555555555"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
+"""Bounds a wait; a machine that runs other things needs far more than the work takes."""
 
 
 class FakeAgent:
