@@ -4,7 +4,6 @@ Somebody else's work on the branch is never overwritten: `--force-with-lease` co
 on the server. Pushing what is already there is a success, so a repeat is harmless.
 """
 
-import re
 import time
 from collections.abc import Callable
 
@@ -39,9 +38,11 @@ def push(
         try:
             _push_once(git, commit, ref, expected)
         except GitFailed as error:
-            if _is_there(git, ref, commit):
-                return ""
-            _check_moved(error, branch)
+            now = _now(git, ref, expected)
+            if now == commit:
+                return ""  # An earlier try has arrived although its answer was lost.
+            if now != expected:
+                raise BranchMoved(f"branch {branch} has changed since the clone") from error
             failure = remote.explain(error, url, secrets)
             if not failure.transient or attempt == TRIES - 1:
                 return _refusal(failure)
@@ -57,23 +58,12 @@ def _push_once(git: Git, commit: str, ref: str, expected: str) -> None:
     git.run("push", *options, "--", "origin", f"{commit}:{ref}", timeout=PUSH_TIMEOUT_SECONDS)
 
 
-def _is_there(git: Git, ref: str, commit: str) -> bool:
-    """Ask whether an earlier try has arrived although its answer was lost."""
+def _now(git: Git, ref: str, otherwise: str) -> str:
+    """Ask what the branch is now, empty = there is none; what git says in prose is no proof."""
     try:
-        return list_refs(git, ref).get(ref) == commit
+        return list_refs(git, ref).get(ref, "")
     except GitFailed:
-        return False
-
-
-def _check_moved(error: GitFailed, branch: str) -> None:
-    """Tell a lost comparison from other refusals.
-
-    `stale info`: the server's list said so before the push. The others: a rival came
-    between that list and the update, where the server itself compares.
-    """
-    said = error.stdout.decode("utf-8", "replace")
-    if re.search(r"stale info|fetch first|non-fast-forward|failed to update ref|lock", said):
-        raise BranchMoved(f"branch {branch} has changed since the clone") from error
+        return otherwise
 
 
 def _refusal(failure: remote.Failure) -> str:
