@@ -18,7 +18,7 @@ from agenttask_api.clonefacts import CloneFacts, CloneFailure
 from agenttask_api.reasons import Reason
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier import remote, workspace
+from agenttask_courier import remote, ssh, workspace
 from agenttask_courier.credentials import GitAccess, git_access, masked, secret_values
 from agenttask_courier.git import Git, GitFailed
 from agenttask_courier.journal import clean, log
@@ -35,6 +35,7 @@ BASE_REF = "refs/agenttask/base"
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REASONS = {
     Trouble.AUTH: Reason.CLONE_AUTH_FAILED,
+    Trouble.HOST_KEY: Reason.CLONE_AUTH_FAILED,
     Trouble.NO_SUCH_REF: Reason.CLONE_REVISION_NOT_FOUND,
     Trouble.DISK_FULL: Reason.WORKSPACE_FULL,
 }
@@ -114,6 +115,8 @@ def _clone_once(
     url = document.repo.url
     try:
         _forbid_password(url)
+        if access is None:
+            _check_ssh(places, url)
         _wipe(places)
         return _fetch_and_lay_out(places, document, access or git_access(places))
     except GitFailed as error:
@@ -200,6 +203,11 @@ def _forbid_password(url: str) -> None:
         raise CloneError(
             Reason.CLONE_FAILED, "repo.url holds a password; put it in repo.credentialsRef instead"
         )
+
+
+def _check_ssh(places: Places, url: str) -> None:
+    if said := ssh.complaint(places, url):
+        raise CloneError(Reason.CLONE_AUTH_FAILED, said)
 
 
 def _wipe(places: Places) -> None:

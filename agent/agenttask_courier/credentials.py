@@ -1,27 +1,29 @@
 """Git's credentials, by file only: never in an argument, a variable, a config or a URL.
 
-git asks `GIT_ASKPASS` for name and password; ours is a three-line script that prints
-the Secret's files. Every value read here is also what `masked` removes from texts
+git asks `GIT_ASKPASS` for name and password; ours is a short script that prints the
+Secret's files. Every value read here is also what `masked` removes from texts
 and what the secret scan looks for.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier import ssh
 from agenttask_courier.places import Places
 from agenttask_databases import connection
 
 _ASKPASS = """#!/bin/sh
 # Prints the Secret's file that git asks for; holds no secret itself.
 case "$1" in
-  Username*) exec cat "$AGENTTASK_GIT_SECRET/username" ;;
+  Username*)
+    # A token alone: servers that take one do not look at the name.
+    [ -e "$AGENTTASK_GIT_SECRET/username" ] || { echo git; exit; }
+    exec cat "$AGENTTASK_GIT_SECRET/username" ;;
 esac
 [ -e "$AGENTTASK_GIT_SECRET/password" ] || exec cat "$AGENTTASK_GIT_SECRET/token"
 exec cat "$AGENTTASK_GIT_SECRET/password"
 """
-_SSH_OPTIONS = "-o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15"
 MIN_SECRET_CHARACTERS = 6
 """Shorter values occur in ordinary text, so they are neither masked nor searched."""
 MASK = "<secret-hidden>"
@@ -42,7 +44,7 @@ def git_access(places: Places) -> GitAccess:
     if _has_basic_auth(places.git_secret):
         environment["GIT_ASKPASS"] = str(_install_askpass(places.tmp))
         environment["AGENTTASK_GIT_SECRET"] = str(places.git_secret)
-    environment["GIT_SSH_COMMAND"] = _ssh_command(places)
+    environment["GIT_SSH_COMMAND"] = ssh.ssh_command(places)
     config = (f"http.sslCAInfo={places.ca_file}",) if places.ca_file.exists() else ()
     return GitAccess(environment, config)
 
@@ -81,26 +83,6 @@ def _install_askpass(tmp: Path) -> Path:
     script.write_text(_ASKPASS, encoding="utf-8")
     script.chmod(0o700)
     return script
-
-
-def _ssh_command(places: Places) -> str:
-    """Return ssh without any choice left to a config file; unknown hosts are refused."""
-    known_hosts = places.git_secret / "known_hosts"
-    command = f"ssh -F /dev/null {_SSH_OPTIONS} -o StrictHostKeyChecking=yes"
-    command += f" -o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null"
-    key = places.git_secret / "ssh-privatekey"
-    if not key.exists():
-        return command
-    return f"{command} -i {_private_copy(key, places.tmp)} -o IdentitiesOnly=yes"
-
-
-def _private_copy(key: Path, tmp: Path) -> Path:
-    """Return a copy that ssh accepts: a Secret's files are readable by their group."""
-    copy = tmp / "git-ssh-key"
-    copy.unlink(missing_ok=True)
-    copy.touch(mode=0o600)
-    shutil.copyfile(key, copy)
-    return copy
 
 
 def _files(folder: Path) -> list[Path]:

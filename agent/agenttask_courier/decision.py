@@ -30,6 +30,8 @@ class Step(StrEnum):
     POLICY = "policy"
     VERIFY = "verify"
     PUSH = "push"
+    REBASE = "rebase"
+    KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,17 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The branch changed between clone and push."""
+
+    message: str
+    rebased: bool | None = None
+    """Whether the change now stands on top of it; None = not yet tried."""
+    kept: str | None = None
+    """The branch that the judged work was pushed to instead, empty = it could not be."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """Something of ours, or a clock, that ended judging."""
 
@@ -86,6 +99,7 @@ class Facts:
     denied: str | None = None
     checks: Checks | None = None
     push_refused: str | None = None
+    moved: Moved | None = None
     fault: Fault | None = None
 
 
@@ -157,6 +171,8 @@ def _judge_no_change(facts: Facts) -> Outcome:
 def _judge_change(facts: Facts) -> Step | Outcome:
     if facts.wanted.read_only:
         return _rejected(Reason.POLICY_DENIED, "the task is read-only and the agent made a change")
+    if facts.moved and (next_ := _judge_moved(facts, facts.moved)):
+        return next_
     if facts.denied is None:
         return Step.POLICY
     if facts.denied:
@@ -169,6 +185,20 @@ def _judge_change(facts: Facts) -> Step | Outcome:
         return failed(Reason.PUSH_REJECTED, facts.push_refused)
     verdict = Verdict.VERIFIED if facts.wanted.verify else Verdict.UNVERIFIED
     return Outcome(Phase.SUCCEEDED, Reason.COMPLETED, verdict, facts.said)
+
+
+def _judge_moved(facts: Facts, moved: Moved) -> Step | Outcome | None:
+    """Return what a moved branch asks for; None while the rebased change is judged anew."""
+    if moved.rebased is None:
+        return Step.REBASE
+    refused = bool(facts.denied) or (facts.checks is not None and not facts.checks.passed)
+    if moved.rebased and not refused:
+        return None
+    if moved.kept is None:
+        return Step.KEEP
+    why = "; on top of it the change does not pass any more" if refused else ""
+    where = f"the work is on branch {moved.kept}" if moved.kept else "the work is in the patch"
+    return failed(Reason.BASE_MOVED, f"{moved.message}{why}; {where}")
 
 
 def _judge_checks(checks: Checks | None) -> Step | Outcome:

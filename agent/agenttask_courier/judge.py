@@ -16,7 +16,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.result import Verification
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier import changes, intake, policy, push, salvage, verify
+from agenttask_courier import changes, intake, policy, push, rebase, salvage, verify
 from agenttask_courier.changes import Changes
 from agenttask_courier.credentials import GitAccess, git_access, known_secrets, masked
 from agenttask_courier.decision import (
@@ -25,6 +25,7 @@ from agenttask_courier.decision import (
     Facts,
     Fault,
     Intake,
+    Moved,
     Outcome,
     Step,
     Wanted,
@@ -47,6 +48,8 @@ class Evidence:
     verification: Verification | None = None
     patch: Path | None = None
     pushed: bool = False
+    kept: str = ""
+    """The branch that holds the work because the wanted one had moved."""
 
 
 @dataclass
@@ -71,6 +74,8 @@ class Judge:
             self.places.pristine_repo, self.places.tmp, access.environment, access.config
         )
         self._secrets = known_secrets(self.places, self.document) + self.own_secrets
+        self._expected = self.clone.output_ref_commit
+        self._judged: Changes | None = None
 
     async def judge(self, ending: Ending, seconds_left: Callable[[], float]) -> Outcome:
         """Return the outcome; `seconds_left` is the run's own clock, for the checks."""
@@ -82,6 +87,8 @@ class Judge:
             Step.POLICY: self._examine,
             Step.VERIFY: lambda: self._verify(seconds_left()),
             Step.PUSH: self._push,
+            Step.REBASE: self._rebase,
+            Step.KEEP: self._keep,
         }
         while isinstance(step := decide(self.facts), Step):
             self.on_step(step)
@@ -162,17 +169,58 @@ class Judge:
 
     async def _push(self) -> Facts:
         assert self.evidence.changes is not None
-        refused = await asyncio.to_thread(
-            self.push,
-            self._git,
-            self.document.repo.url,
-            self.evidence.changes.commit,
-            self.document.branch(),
-            self.clone.output_ref_commit,
-            self._secrets,
-        )
+        branch = self.document.branch()
+        try:
+            refused = await self._push_to(branch, self.evidence.changes.commit, self._expected)
+        except push.BranchMoved as error:
+            tried = False if self.facts.moved else None
+            return replace(self.facts, moved=Moved(str(error), rebased=tried))
         self.evidence.pushed = not refused
         return replace(self.facts, push_refused=refused)
+
+    async def _push_to(self, branch: str, commit: str, expected: str) -> str:
+        return await asyncio.to_thread(
+            self.push, self._git, self.document.repo.url, commit, branch, expected, self._secrets
+        )
+
+    async def _rebase(self) -> Facts:
+        """Put the change on top of what the branch now is, to be judged anew."""
+        assert self.evidence.changes is not None
+        assert self.facts.moved is not None
+        moved, self._judged = self.facts.moved, self.evidence.changes
+        try:
+            found = await asyncio.to_thread(self._rebased, self._judged)
+        except (rebase.NotClean, GitFailed) as error:
+            said = str(error) if isinstance(error, rebase.NotClean) else "it could not be fetched"
+            return replace(
+                self.facts, moved=Moved(f"{moved.message}, and {clean(said)}", rebased=False)
+            )
+        self.evidence.changes, self._expected = found, found.base
+        again = replace(moved, rebased=True)
+        return replace(self.facts, moved=again, denied=None, checks=None)
+
+    def _rebased(self, judged: Changes) -> Changes:
+        author = (self.document.git.author_name, self.document.git.author_email)
+        branch = self.document.branch()
+        found = rebase.rebase(self._git, branch, judged, self._expected, author)
+        self._write_patch(found.base, found.commit)
+        return found
+
+    async def _keep(self) -> Facts:
+        """Push the commit that was judged good to a branch of the run's own."""
+        assert self._judged is not None
+        assert self.facts.moved is not None
+        identity, self.evidence.changes = self.document.identity, self._judged
+        branch = f"agenttask/{identity.name}-{identity.run_key}"
+        try:
+            refused = await self._push_to(branch, self._judged.commit, "")
+        except push.BranchMoved as error:
+            refused = str(error)
+        if refused:
+            log("keep.refused", branch=branch, message=refused)
+        self.evidence.kept = "" if refused else branch
+        moved = replace(self.facts.moved, rebased=False, kept=self.evidence.kept)
+        return replace(self.facts, moved=moved)
 
     def _write_patch(self, base: str, tip: str) -> None:
         """Keep the difference as a patch, unless it is empty or beyond the task's cap."""

@@ -1,22 +1,21 @@
-"""What may not be pushed: denied paths, links out of the repository, known secrets.
+"""What may not be pushed: denied paths, links out of the repository, too much, secrets.
 
 An answer is a sentence for people; an empty one means that nothing is against it.
 """
 
-import base64
-import mmap
 import posixpath
-import tempfile
 from pathlib import Path
-from urllib.parse import quote
 
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.changes import GITLINK, SYMLINK, Changes, Entry, printable
 from agenttask_courier.git import Git
 from agenttask_courier.globs import matching
 from agenttask_courier.intake import new_objects
+from agenttask_courier.secretscan import leaked
 
 MAX_LINK_BYTES = 4096
+MAX_CHANGE_BYTES = 50 * 1024 * 1024
+"""As much as a task's artifacts may have by default: a larger patch would not be kept."""
 SHOWN_PATHS = 5
 
 
@@ -27,7 +26,8 @@ def examine(
     return (
         denied_paths(document, changes)
         or _bad_entries(git, changes)
-        or (_leaked(git, changes, secrets, folder) if document.git.secret_scan else "")
+        or _too_large(git, changes)
+        or (leaked(git, changes, secrets, folder) if document.git.secret_scan else "")
     )
 
 
@@ -69,29 +69,14 @@ def _target(git: Git, entry: Entry) -> str:
     return git.run("cat-file", "blob", entry.new_id).decode("utf-8", "surrogateescape")
 
 
-def _leaked(git: Git, changes: Changes, secrets: tuple[str, ...], folder: Path) -> str:
-    """Search everything that a push would send, the commits in between included."""
-    if not secrets:
+def _too_large(git: Git, changes: Changes) -> str:
+    """Return that the change brings more than anybody reviews, commits in between included."""
+    ids = new_objects(git, changes.base, changes.commit)
+    sizes = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=ids)
+    total = sum(int(size) for size in sizes.split())
+    if total <= MAX_CHANGE_BYTES:
         return ""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as content:
-        ids = new_objects(git, changes.base, changes.commit)
-        git.run("cat-file", "--batch", "--buffer", stdin=ids, stdout=content)
-        content.flush()
-        found = _contains(content.fileno(), [n for s in secrets for n in disguises(s)])
-    return "the change holds a secret that this run was given" if found else ""
-
-
-def disguises(secret: str) -> tuple[bytes, ...]:
-    """Return the forms in which a secret would stand in a file."""
-    plain = secret.encode()
-    encoded = base64.b64encode(plain).rstrip(b"=")[:-1]
-    return tuple({plain, encoded, quote(secret, safe="").encode()})
-
-
-def _contains(handle: int, needles: list[bytes]) -> bool:
-    with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as text:
-        return any(text.find(needle) != -1 for needle in needles)
+    return f"the change brings {total} bytes; at most {MAX_CHANGE_BYTES} may be pushed"
 
 
 def _listed(paths: tuple[str, ...]) -> str:

@@ -16,6 +16,10 @@ PAUSES_SECONDS = (1.0, 3.0)
 PUSH_TIMEOUT_SECONDS = 300.0
 
 
+class BranchMoved(Exception):
+    """Somebody else has changed the branch since the clone; nothing was overwritten."""
+
+
 def push(
     git: Git,
     url: str,
@@ -25,17 +29,23 @@ def push(
     secrets: tuple[str, ...],
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Return why the server refused, or an empty text; `expected` empty = no such branch yet."""
+    """Return why the server refused, or an empty text; raises BranchMoved.
+
+    `expected` is what the branch must be now; empty = it must not exist yet.
+    """
     ref = f"refs/heads/{branch}"
     for attempt in range(TRIES):
         try:
             _push_once(git, commit, ref, expected)
         except GitFailed as error:
-            if _is_there(git, ref, commit):
-                return ""
+            now = _now(git, ref, expected)
+            if now == commit:
+                return ""  # An earlier try has arrived although its answer was lost.
+            if now != expected:
+                raise BranchMoved(f"branch {branch} has changed since the clone") from error
             failure = remote.explain(error, url, secrets)
             if not failure.transient or attempt == TRIES - 1:
-                return _refusal(error, failure, branch)
+                return _refusal(failure)
             sleep(PAUSES_SECONDS[attempt])
         else:
             return ""
@@ -48,18 +58,15 @@ def _push_once(git: Git, commit: str, ref: str, expected: str) -> None:
     git.run("push", *options, "--", "origin", f"{commit}:{ref}", timeout=PUSH_TIMEOUT_SECONDS)
 
 
-def _is_there(git: Git, ref: str, commit: str) -> bool:
-    """Ask whether an earlier try has arrived although its answer was lost."""
+def _now(git: Git, ref: str, otherwise: str) -> str:
+    """Ask what the branch is now, empty = there is none; what git says in prose is no proof."""
     try:
-        return list_refs(git, ref).get(ref) == commit
+        return list_refs(git, ref).get(ref, "")
     except GitFailed:
-        return False
+        return otherwise
 
 
-def _refusal(error: GitFailed, failure: remote.Failure, branch: str) -> str:
-    said = error.stdout.decode("utf-8", "replace")
-    if "stale info" in said:
-        return f"branch {branch} has changed since the clone; nothing was overwritten"
+def _refusal(failure: remote.Failure) -> str:
     if failure.trouble is remote.Trouble.AUTH:
         return f"{failure.message}; the Secret must allow pushing"
     return failure.message

@@ -45,9 +45,9 @@ TRANSIENT = frozenset(
 
 _PATTERNS: tuple[tuple[Trouble, str], ...] = (
     (Trouble.DISK_FULL, r"No space left on device|Disk quota exceeded"),
+    (Trouble.HOST_KEY, r"Host key verification failed|no .* host key is known"),
     (Trouble.AUTH, r"Authentication failed|could not read (Username|Password)|Access denied"),
     (Trouble.AUTH, r"Permission denied \(|returned error: 40[13]|terminal prompts disabled"),
-    (Trouble.HOST_KEY, r"Host key verification failed|no .* host key is known"),
     (Trouble.DNS, r"Could not resolve host|Temporary failure in name resolution"),
     (Trouble.DNS, r"Name or service not known"),
     (Trouble.REFUSED, r"Connection refused|No route to host|Network is unreachable"),
@@ -66,7 +66,7 @@ _WORDS: dict[Trouble, str] = {
     Trouble.NO_SUCH_REF: "{host} has no such branch, tag or commit",
     Trouble.NO_SUCH_REPOSITORY: "{host} has no such repository, or hides it from these credentials",
     Trouble.TLS: "the TLS certificate of {host} is not trusted; name its CA in repo.caRef",
-    Trouble.HOST_KEY: "the ssh host key of {host} is not in known_hosts of the Secret",
+    Trouble.HOST_KEY: "the ssh host key of {host} is not the one in known_hosts of the Secret",
     Trouble.DNS: "DNS does not know {host}",
     Trouble.REFUSED: "{host} refused the connection",
     Trouble.TIMEOUT: "{host} did not answer in time (timeout)",

@@ -81,14 +81,19 @@ def build_change(account: Account) -> Change:
     if found is None:
         return Change(base_commit=account.base)
     return Change(
-        base_commit=account.base,
+        base_commit=found.base,
         commit_sha=found.commit,
-        branch=account.document.branch() if account.evidence.pushed else "",
-        pushed=account.evidence.pushed,
+        branch=pushed_branch(account),
+        pushed=bool(pushed_branch(account)),
         files_changed=tuple(printable(path) for path in found.paths),
         insertions=found.insertions,
         deletions=found.deletions,
     )
+
+
+def pushed_branch(account: Account) -> str:
+    """Return the branch that holds the change at the git server, empty = none does."""
+    return account.document.branch() if account.evidence.pushed else account.evidence.kept
 
 
 def count_operations(report: AgentReport | None) -> OperationCounts:

@@ -44,7 +44,12 @@ DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
 EVENT_SECONDS = 5.0
 """How long the last events are waited for; the outcome does not hang on them."""
-_STEP_REASONS = {Step.VERIFY: Reason.VERIFYING, Step.PUSH: Reason.PUBLISHING}
+_STEP_REASONS = {
+    Step.VERIFY: Reason.VERIFYING,
+    Step.PUSH: Reason.PUBLISHING,
+    Step.REBASE: Reason.PUBLISHING,
+    Step.KEEP: Reason.PUBLISHING,
+}
 
 
 def run_serve(places: Places, environment: Mapping[str, str]) -> int:

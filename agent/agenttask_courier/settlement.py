@@ -6,7 +6,7 @@ from agenttask_api.door import Receipt
 from agenttask_courier.inbox import Inbox, StoredFile, stored
 from agenttask_courier.journal import log
 from agenttask_courier.judge import PATCH_NAME, Evidence
-from agenttask_courier.result import Account, count_operations
+from agenttask_courier.result import Account, count_operations, pushed_branch
 
 REPORT_NAME = "report.json"
 
@@ -37,7 +37,7 @@ def final_words(account: Account) -> dict[str, Any]:
         "phase": outcome.phase,
         "verdict": outcome.verdict,
         "message": outcome.message,
-        "branch": account.document.branch() if evidence.pushed else "",
+        "branch": pushed_branch(account),
         "tests": (tests.passed, tests.failed, tests.skipped) if tests else None,
         "operations": (counts.total, counts.failed, counts.denied),
         **_change(evidence),
@@ -60,6 +60,7 @@ def _change(evidence: Evidence) -> dict[str, Any]:
     if changes is None:
         return {}
     return {
+        "base": changes.base,
         "commit": changes.commit,
         "files": len(changes.entries),
         "insertions": changes.insertions,

@@ -50,15 +50,18 @@ def nats(tmp_path: Path, nats_server_binary: str) -> Iterator[NatsServer]:
     server.stop()
 
 
-def git(folder: Path, *arguments: str) -> str:
+DEVELOPER = ("Dev", "dev@example.com")
+
+
+def git(folder: Path, *arguments: str, who: tuple[str, str] = DEVELOPER) -> str:
     """Run git as a developer would, with nobody's configuration."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
-        **{f"GIT_{who}_NAME": "Dev" for who in ("AUTHOR", "COMMITTER")},
-        **{f"GIT_{who}_EMAIL": "dev@example.com" for who in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{part}_NAME": who[0] for part in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{part}_EMAIL": who[1] for part in ("AUTHOR", "COMMITTER")},
     }
     argv = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(argv, env=environment, capture_output=True, check=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.courier.conftest import git, write_files
+from tests.courier.conftest import DEVELOPER, git, write_files
 
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest, parse_digest
@@ -23,7 +23,8 @@ from agenttask_courier.sockets import listen
 from agenttask_courier.verifier import verifier_app
 
 POD_UID = "11111111-2222-3333-4444-555555555555"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
+"""Bounds a wait; a machine that runs other things needs far more than the work takes."""
 
 
 class FakeAgent:
@@ -51,13 +52,13 @@ class FakeAgent:
         body = {"model": "whatever", "messages": [{"role": "user", "content": "hi"}], **more}
         return await self.door.post("/v1/chat/completions", json=body)
 
-    def commit(self, files: Mapping[str, str | None]) -> str:
+    def commit(self, files: Mapping[str, str | None], author: tuple[str, str] = DEVELOPER) -> str:
         """Commit files in the workspace; None removes one."""
         write_files(self.places.repo, {n: c for n, c in files.items() if c is not None})
         for name in (n for n, c in files.items() if c is None):
             (self.places.repo / name).unlink()
         git(self.places.repo, "add", "-A", "-f", ".")
-        git(self.places.repo, "commit", "-qm", "work of the agent")
+        git(self.places.repo, "commit", "-qm", "work of the agent", who=author)
         return git(self.places.repo, "rev-parse", "HEAD")
 
     async def hand_in(self, bundle: bytes | None = None, **report: object) -> None:

@@ -1,13 +1,15 @@
 """`clone` against a real git server over TLS with basic auth."""
 
+import base64
+import contextlib
 import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
-from tests.courier.conftest import MakeDocument, Origin, git
-from tests.servers.githttps import PASSWORD
+from tests.courier.conftest import MakeDocument, Origin, git, write_files
+from tests.servers.githttps import PASSWORD, USERNAME
 
 from agenttask_api.clonefacts import CloneFacts, CloneFailure
 from agenttask_courier.clone import clone
@@ -187,6 +189,54 @@ def test_secret_is_in_no_argument_variable_or_config(
     assert "AWS_SECRET_ACCESS_KEY" not in seen
     for config in (*places.workspace.rglob("config"), *places.pristine.rglob("config")):
         assert PASSWORD not in config.read_text("utf-8")
+
+
+def test_secret_is_in_no_process_and_no_file(
+    places: Places,
+    origin: Origin,
+    make_document: MakeDocument,
+    capsys: pytest.CaptureFixture[str],
+):
+    """The server looks at every process of the machine while git waits for its answer."""
+    seen: list[bytes] = []
+    origin.server.on_request = lambda: seen.extend(_processes())
+    assert clone(places, make_document()) == 0
+    texts = {"output": capsys.readouterr().out.encode(), "processes": b"".join(seen)}
+    for root in (places.workspace, places.pristine, places.tmp, places.home):
+        texts |= {str(p): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert b"git-remote-https" in texts["processes"]
+    assert b"GIT_ASKPASS=" in texts["processes"]
+    forms = (PASSWORD.encode(), base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()))
+    assert [name for name, text in texts.items() if any(f in text for f in forms)] == []
+
+
+def _processes() -> list[bytes]:
+    found = []
+    for name in ("cmdline", "environ"):
+        for path in Path("/proc").glob(f"[0-9]*/{name}"):
+            with contextlib.suppress(OSError):
+                found.append(path.read_bytes())
+    return found
+
+
+def test_a_token_alone_is_enough(places: Places, origin: Origin, make_document: MakeDocument):
+    origin.server.username = "git"
+    (places.git_secret / "username").unlink()
+    (places.git_secret / "password").rename(places.git_secret / "token")
+    assert clone(places, make_document()) == 0
+
+
+def test_large_files_stay_pointers(places: Places, origin: Origin, make_document: MakeDocument):
+    """Whoever needs their contents fetches them; a pointer that is lost destroys them."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    write_files(origin.work, {".gitattributes": attributes, "model.bin": pointer})
+    git(origin.work, "add", ".")
+    git(origin.work, "commit", "-qm", "pointer")
+    git(origin.work, "push", "-q", "origin", "HEAD:main")
+    assert clone(places, make_document()) == 0
+    assert (places.repo / "model.bin").read_text("utf-8") == pointer
+    assert git(places.repo, "status", "--porcelain") == ""
 
 
 def _spy_on_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

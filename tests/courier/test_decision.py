@@ -16,6 +16,7 @@ from agenttask_courier.decision import (
     Facts,
     Fault,
     Intake,
+    Moved,
     Outcome,
     Step,
     Wanted,
@@ -25,6 +26,7 @@ from agenttask_courier.decision import (
 DELIVERED = Facts(Wanted(), Ending.DELIVERED, stop_reason="Completed", has_bundle=True)
 TAKEN_IN = replace(DELIVERED, intake=Intake(changed=True))
 ALLOWED = replace(TAKEN_IN, denied="")
+MOVED = replace(ALLOWED, moved=Moved("x"))
 CHECKED = replace(ALLOWED, wanted=Wanted(verify=True), checks=Checks(passed=True))
 
 
@@ -38,6 +40,20 @@ CHECKED = replace(ALLOWED, wanted=Wanted(verify=True), checks=Checks(passed=True
         ),
         pytest.param(ALLOWED, Step.PUSH, id="without checks the push"),
         pytest.param(CHECKED, Step.PUSH, id="after good checks the push"),
+        pytest.param(MOVED, Step.REBASE, id="a moved branch is rebased onto"),
+        pytest.param(
+            replace(MOVED, moved=Moved("x", rebased=True), denied=None),
+            Step.POLICY,
+            id="a rebased change is judged anew",
+        ),
+        pytest.param(
+            replace(MOVED, moved=Moved("x", rebased=True), denied="no"),
+            Step.KEEP,
+            id="what no longer passes is kept",
+        ),
+        pytest.param(
+            replace(MOVED, moved=Moved("x", rebased=False)), Step.KEEP, id="a conflict is kept"
+        ),
         pytest.param(Facts(Wanted(), Ending.GONE), Step.SALVAGE, id="a dead agent is salvaged"),
         pytest.param(
             Facts(Wanted(), Ending.DEADLINE, has_bundle=True),
@@ -171,6 +187,7 @@ _FACTS = st.builds(
     has_bundle=st.booleans(),
 )
 _INTAKES = st.builds(Intake, st.booleans(), _WORDS, _WORDS)
+JUDGED_AGAIN = {Step.POLICY, Step.VERIFY, Step.PUSH}
 _CHECKS = st.builds(Checks, st.booleans(), _WORDS, _WORDS)
 
 
@@ -180,8 +197,9 @@ def test_any_facts_come_to_a_terminal_outcome_in_a_few_steps(facts: Facts, data:
     while isinstance(step := decide(facts), Step):
         steps.append(step)
         facts = _after(step, facts, data)
-        assert len(steps) <= len(Step)
-    assert len(set(steps)) == len(steps)
+        assert len(steps) <= len(Step) + 3  # A rebased change is judged and pushed anew.
+    assert all(steps.count(step) == 1 for step in set(steps) - JUDGED_AGAIN)
+    assert all(steps.count(step) <= 2 for step in JUDGED_AGAIN)
     assert step.phase in TERMINAL_PHASES
     assert meaning(step.reason).kind is Kind.TERMINAL
     if step.phase is Phase.SUCCEEDED:
@@ -194,12 +212,15 @@ def test_nothing_is_pushed_unchecked(facts: Facts, data: st.DataObject):
     steps: list[Step] = []
     while isinstance(step := decide(facts), Step):
         steps.append(step)
+        if step is Step.PUSH:
+            assert facts.denied == ""
+            assert facts.wanted.push
+            assert not facts.wanted.read_only
+            assert not facts.wanted.verify or (facts.checks and facts.checks.passed)
+        if step is Step.KEEP:
+            assert Step.PUSH in steps
         facts = _after(step, facts, data)
-    if Step.PUSH in steps:
-        assert facts.denied == ""
-        assert facts.wanted.push
-        assert not facts.wanted.read_only
-        assert not facts.wanted.verify or (facts.checks and facts.checks.passed)
+    assert step.phase is not Phase.SUCCEEDED or not facts.wanted.push or steps[-1:] != [Step.KEEP]
 
 
 def test_every_reason_of_an_agent_is_terminal():
@@ -214,6 +235,13 @@ def _after(step: Step, facts: Facts, data: st.DataObject) -> Facts:
         Step.VERIFY: ("checks", _CHECKS),
         Step.PUSH: ("push_refused", _WORDS),
     }
+    if step is Step.PUSH and data.draw(st.booleans()):
+        return replace(facts, moved=Moved("moved", rebased=False if facts.moved else None))
+    if facts.moved and step is Step.REBASE:
+        moved = replace(facts.moved, rebased=data.draw(st.booleans()))
+        return replace(facts, moved=moved, denied=None, checks=None)
+    if facts.moved and step is Step.KEEP:
+        return replace(facts, moved=replace(facts.moved, kept=data.draw(_WORDS), rebased=False))
     name, strategy = found[step]
     found_out: dict[str, Any] = {name: data.draw(strategy)}
     return replace(facts, **found_out)

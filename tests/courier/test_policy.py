@@ -10,7 +10,8 @@ from agenttask_courier.clone import clone
 from agenttask_courier.git import Git
 from agenttask_courier.intake import take_in
 from agenttask_courier.places import Places
-from agenttask_courier.policy import escapes, examine
+from agenttask_courier.policy import MAX_CHANGE_BYTES, escapes, examine
+from agenttask_courier.secretscan import tokens
 
 SECRET = "hunter2-and-more?"
 
@@ -108,3 +109,80 @@ def test_secret_scan_can_be_switched_off(
 ):
     write_files(places.repo, {"notes": SECRET})
     assert refusal(places, pristine, make_document, git={"secretScan": False}) == ""
+
+
+TOKENS = {
+    "a private key": "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXk" * 6,
+    "an AWS access key": "AKIA" + "Q3EGRIJ4LMNOP5TV",
+    "a GitHub token": "ghp_" + "a1B2" * 9,
+    "a GitLab token": "glpat-" + "x9Y_" * 5,
+    "a Slack token": "xoxb-" + "12345-abcde" * 3,
+    "a Google API key": "AIza" + "Sy1-_" * 7,
+    "an npm token": "npm_" + "z0Z9" * 9,
+    "a PyPI token": "pypi-" + "AgEIcHlwaS5vcmc" + "C_x-" * 15,
+    "a Stripe key": "sk_live" + "_" + "4eC39Hq" * 4,
+    "a NATS seed": "SU" + "ABCD234" * 8,
+}
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+def test_token_is_known_by_its_form(kind: str):
+    text = f"key: {TOKENS[kind]}\n".encode()
+    assert {found for found, _ in tokens(text)} == {kind}
+
+
+def test_token_of_a_commit_in_between_is_found(
+    places: Places, pristine: Git, make_document: MakeDocument
+):
+    write_files(places.repo, {"conf": TOKENS["a GitHub token"], "README.md": "new\n"})
+    git(places.repo, "add", "-A")
+    git(places.repo, "commit", "-qm", "oops")
+    (places.repo / "conf").unlink()
+    assert "a GitHub token" in refusal(places, pristine, make_document)
+
+
+def test_token_that_was_there_before_is_not_the_change_s(
+    places: Places, origin: Origin, make_document: MakeDocument
+):
+    fixture = f"KEY = '{TOKENS['a GitHub token']}'\n"
+    write_files(origin.work, {"fixture.py": fixture})
+    git(origin.work, "add", ".")
+    git(origin.work, "commit", "-qm", "fixture")
+    git(origin.work, "push", "-q", "origin", "HEAD:main")
+    assert clone(places, make_document()) == 0
+    pristine = Git(places.pristine_repo, places.tmp)
+    write_files(places.repo, {"fixture.py": fixture + "MORE = 1\n"})
+    assert refusal(places, pristine, make_document) == ""
+    write_files(places.repo, {"fixture.py": fixture + TOKENS["a GitLab token"]})
+    assert "a GitLab token" in refusal(places, pristine, make_document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AKIA" + "IOSFODNN7" + "EXAMPLE", "ghp_short", "-----BEGIN PUBLIC KEY-----\n" + "A" * 64],
+)
+def test_what_only_resembles_a_token_is_none(text: str):
+    assert tokens(text.encode()) == set()
+
+
+def test_more_than_anybody_reviews_is_refused(
+    places: Places, pristine: Git, make_document: MakeDocument
+):
+    (places.repo / "blob").write_bytes(bytes(MAX_CHANGE_BYTES + 1))
+    said = refusal(places, pristine, make_document)
+    assert "may be pushed" in said
+    assert str(MAX_CHANGE_BYTES) in said
+
+
+@pytest.mark.parametrize(("deny", "refused"), [(None, True), ((), False)])
+def test_ci_files_are_refused_unless_the_class_allows_them(
+    places: Places,
+    pristine: Git,
+    make_document: MakeDocument,
+    deny: tuple[str, ...] | None,
+    refused: bool,
+):
+    write_files(places.repo, {".github/workflows/ci.yml": "on: push\n"})
+    fields = {} if deny is None else {"git": {"denyPaths": deny}}
+    said = refusal(places, pristine, make_document, **fields)
+    assert said == ("the change touches denied paths: .github/workflows/ci.yml" if refused else "")

@@ -288,6 +288,9 @@ async def test_deadline_ends_a_check_that_takes_too_long(
         assert (await pod.agent.receipt())["reason"] == "DeadlineExceeded"
 
 
+KEPT = "agenttask/fix-add-1-abcdef12"
+
+
 async def test_moved_branch_is_not_overwritten(
     places: Places, origin: Origin, make_document: MakeDocument, vllm: VLLM
 ):
@@ -297,9 +300,11 @@ async def test_moved_branch_is_not_overwritten(
         pod.agent.commit(FIX)
         await pod.agent.hand_in()
         await pod.agent.receipt()
-        assert outcome(pod) == ("Failed", "PushRejected", "")
+        assert outcome(pod) == ("Failed", "BaseMoved", "")
         assert "has changed since the clone" in pod.digest().message
+        assert pod.digest().branch == KEPT
     assert origin.commit("agenttask/fix-add") == theirs
+    assert origin.commit(KEPT) == pod.digest().commit
 
 
 async def test_own_earlier_branch_is_replaced(

@@ -10,7 +10,7 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,9 +31,12 @@ class GitServer:
     root: Path
     port: int = 0
     auth: bool = True
+    username: str = USERNAME
     fail_with: list[int] = field(default_factory=list)
     """Statuses for the next requests, first one first."""
     requests: list[str] = field(default_factory=list)
+    on_request: Callable[[], None] = lambda: None
+    """Called while the client waits for its answer."""
 
     def url(self, name: str) -> str:
         """Return the address of a repository."""
@@ -80,6 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.state.requests.append(f"{self.command} {self.path}")
         body = self._body()
+        self.state.on_request()
         if self.state.fail_with:
             self._answer(self.state.fail_with.pop(0), [], b"a bad day\n")
         elif self.state.auth and not self._authorized():
@@ -96,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _authorized(self) -> bool:
-        expected = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+        expected = base64.b64encode(f"{self.state.username}:{PASSWORD}".encode()).decode()
         return self.headers.get("Authorization") == f"Basic {expected}"
 
     def _body(self) -> bytes:
