@@ -12,7 +12,7 @@ from agenttask_cli.cluster import Cluster, ClusterError
 from agenttask_cli.diagnosis import diagnose
 from agenttask_cli.errors import EX_FAILED, EX_SUCCEEDED
 from agenttask_cli.statuses import is_over, report_lines, state_line
-from agenttask_cli.taskfile import read_manifest, read_task
+from agenttask_cli.taskfile import read_manifest
 from agenttask_courier.journal import clean
 
 FETCH_SECONDS = 300.0
@@ -23,7 +23,7 @@ Object = dict[str, Any]
 
 def submit(cluster: Cluster, file: Path, namespace: str, wait: bool) -> int:
     """Apply the task in the file; raises BadInput and ClusterError."""
-    task, manifest = read_task(file), read_manifest(file)
+    task, manifest = read_manifest(file)
     where = namespace or manifest["metadata"].get("namespace") or cluster.namespace
     manifest["metadata"]["namespace"] = where
     manifest.pop("status", None)

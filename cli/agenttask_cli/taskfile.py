@@ -38,7 +38,16 @@ class Task:
 
 def read_task(path: Path) -> Task:
     """Return the task in the file (`-` = stdin); raises BadInput."""
+    return read_manifest(path)[0]
+
+
+def read_manifest(path: Path) -> tuple[Task, Object]:
+    """Return the task and the object as it is in the file, for sending it on; raises BadInput."""
     found = _read_object(path, "AgentTask")
+    return _task_of(path, found), {**found, "metadata": dict(found["metadata"])}
+
+
+def _task_of(path: Path, found: Object) -> Task:
     metadata = found.get("metadata") or {}
     name = metadata.get("name")
     if not isinstance(name, str):
@@ -48,12 +57,6 @@ def read_task(path: Path) -> Task:
     if broken:
         raise BadInput(*(f"{path}: {line}" for line in broken))
     return Task(str(metadata.get("namespace") or DEFAULT_NAMESPACE), name, spec)
-
-
-def read_manifest(path: Path) -> Object:
-    """Return the object as it is in the file, for sending it on; raises BadInput."""
-    found = _read_object(path, "AgentTask")
-    return {**found, "metadata": dict(found.get("metadata") or {})}
 
 
 def read_class(path: Path) -> AgentClassSpec:

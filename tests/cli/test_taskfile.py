@@ -1,5 +1,7 @@
 """A file that cannot be used is refused with its place and what to do."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,17 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path):
 
 def test_the_example_class_can_be_read():
     assert read_class(ROOT / "examples" / "agentclass.yaml").model.name == "Qwen/Qwen3-0.6B"
+
+
+def test_a_task_from_stdin_is_read_once_for_checking_and_sending():
+    code = (
+        "from pathlib import Path\n"
+        "from agenttask_cli.taskfile import read_manifest\n"
+        "task, manifest = read_manifest(Path('-'))\n"
+        "print(task.name, manifest['spec']['prompt'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=api_task(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "fix-12 Fix issue 12\n", done.stderr

@@ -31,7 +31,7 @@ DIFFERS = {
         "audit_trail.*.prev_sha256", "audit_trail.*.duration_ms"),
     "where files are kept": ("artifacts.refs.*.ref",),
     "files with times in them": ("artifacts.refs.transcript_jsonl", "artifacts.refs.audit_jsonl",
-        "artifacts.refs.report_json"),
+        "artifacts.refs.report_json", "artifacts.refs.tests_log"),
 }  # fmt: skip
 """Everything that may differ, and why. What is not named here must be equal."""
 MANY = 200
