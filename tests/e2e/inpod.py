@@ -21,7 +21,7 @@ ELSEWHERE = {
     "test_audit.py": "the audit file; operations are its examples",
     "test_compaction.py": "long conversations; operations are its examples",
     "test_equipment.py": "what a run has beyond its workspace",
-    "test_git_attacks.py": "sixty attacks on every operation, for minutes; test_git.py has one each",
+    "test_git_attacks.py": "sixty attacks on every operation; test_git.py has one of each",
     "test_hostile.py": "the fuzzer, for minutes",
     "test_hostile_programs.py": "the fuzzer, for minutes",
     "test_loop.py": "the loop; operations are its examples",
