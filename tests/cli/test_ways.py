@@ -11,13 +11,18 @@ import pytest
 import yaml
 from tests.cli.conftest import ROOT, Desk
 
-SCRIPT = ROOT / "tests" / "e2e" / "rehearsals" / "mind.yaml"
+SCRIPTS = [
+    path
+    for folder in (ROOT / "examples" / "rehearsals", ROOT / "tests" / "e2e" / "rehearsals")
+    for path in sorted(folder.glob("*.yaml"))
+]
+"""In the order of the cluster's tests: the first conversation that matches answers."""
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Serve the rehearsals of the cluster's test of the same."""
-    argv = [sys.executable, "-m", "agenttask_agent", "rehearse", str(SCRIPT), "--port", "0"]
+    argv = [sys.executable, "-m", "agenttask_agent", "rehearse", *map(str, SCRIPTS), "--port", "0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield server.stdout.readline().rpartition(" on ")[2].strip()
@@ -66,9 +71,8 @@ def test_the_same_plan_that_aborts_is_a_failure(desk: Desk, url: str):
 
 def test_a_read_only_plan_is_the_whole_result(desk: Desk, url: str):
     limits = {"mode": "Plan", "readOnly": True}
-    code, result = ran(
-        desk, url, "Only plan the greeting.", constraints=limits, output={"mode": "None"}
-    )
+    task = {"constraints": limits, "role": "DATA", "output": {"mode": "None"}}
+    code, result = ran(desk, url, "Only plan the greeting.", **task)
     assert (code, result["verdict"]) == (0, "NoChange")
     assert result["operations"] == []
     assert [s["operation"] for s in result["plan"]["steps"]] == ["append_file"]
@@ -84,7 +88,7 @@ def test_requirements_are_claimed_and_do_not_decide(desk: Desk, url: str):
 
 
 def test_a_small_model_is_driven_by_bounded_questions(desk: Desk, url: str):
-    prompt = 'As a small model: add hello_world() to utils.py. It returns "Hello, World!".'
+    prompt = "As a small model: give utils.py the greeting that its tests want."
     code, result = ran(desk, url, prompt, {"profile": "Small"})
     assert (code, result["verdict"]) == (0, "Verified"), result["message"]
     assert result["artifacts"]["change"]["files_changed"] == ["utils.py"]

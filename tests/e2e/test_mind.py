@@ -11,7 +11,7 @@ KINDS = {"analysis", "decision", "action", "observation", "conclusion", "error"}
 
 
 def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
-    model = MODEL | {"profile": "Large", "roles": {"ARCHITECT": {"maxTokens": 1234}}}
+    model = MODEL | {"profile": "Large", "roles": {"DATA": {"maxTokens": 1234}}}
     base = {"spec": {"model": model, "nats": {"url": NATS_URL}}}
     home.kubectl.apply(agent_class("driven", base))
     plan = {"mode": "Plan", "onError": "Skip"}
@@ -23,7 +23,7 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
             "plans",
             "Only plan the greeting.",
             constraints=read_only,
-            role="ARCHITECT",
+            role="DATA",
             className="driven",
             output={"mode": "None"},
         ),
@@ -68,7 +68,7 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
 def test_a_small_model_is_driven_by_bounded_questions(home: Home) -> None:
     base = {"spec": {"model": MODEL | {"profile": "Small"}, "nats": {"url": NATS_URL}}}
     home.kubectl.apply(agent_class("small", base))
-    prompt = 'As a small model: add hello_world() to utils.py. It returns "Hello, World!".'
+    prompt = "As a small model: give utils.py the greeting that its tests want."
     home.apply(task("small", prompt, className="small", verify=[PYTEST]))
 
     state = until(home, "small", phase="Succeeded", verdict="Verified")
