@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cli.conftest import ROOT, Desk
+from tests.e2e.tasks import PYTEST
 
 SCRIPTS = [
     path
@@ -46,7 +47,8 @@ def class_file(desk: Desk, url: str, **model: Any) -> Path:
 def ran(desk: Desk, url: str, prompt: str, model: Any = None, **spec: Any) -> tuple[int, Any]:
     """Run a task and return exit code and result document."""
     classes = class_file(desk, url, **(model or {}))
-    process = desk.start("run", "-f", desk.task(prompt, **spec), "--class", classes, "--json")
+    file = desk.task(prompt, verify=[PYTEST], **spec)
+    process = desk.start("run", "-f", file, "--class", classes, "--json")
     out, err = process.communicate(timeout=120)
     assert out, err
     return process.returncode, json.loads(out)
@@ -88,7 +90,7 @@ def test_requirements_are_claimed_and_do_not_decide(desk: Desk, url: str):
 
 
 def test_a_small_model_is_driven_by_bounded_questions(desk: Desk, url: str):
-    prompt = "As a small model: give utils.py the greeting that its tests want."
+    prompt = 'As a small model: add hello_world() to utils.py. It returns "Hello, World!".'
     code, result = ran(desk, url, prompt, {"profile": "Small"})
     assert (code, result["verdict"]) == (0, "Verified"), result["message"]
     assert result["artifacts"]["change"]["files_changed"] == ["utils.py"]

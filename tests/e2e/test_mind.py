@@ -68,7 +68,7 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
 def test_a_small_model_is_driven_by_bounded_questions(home: Home) -> None:
     base = {"spec": {"model": MODEL | {"profile": "Small"}, "nats": {"url": NATS_URL}}}
     home.kubectl.apply(agent_class("small", base))
-    prompt = "As a small model: give utils.py the greeting that its tests want."
+    prompt = 'As a small model: add hello_world() to utils.py. It returns "Hello, World!".'
     home.apply(task("small", prompt, className="small", verify=[PYTEST]))
 
     state = until(home, "small", phase="Succeeded", verdict="Verified")
