@@ -14,6 +14,8 @@ _STAGES = {
     Step.POLICY: "Checking the policy",
     Step.VERIFY: "Verifying on a clean checkout",
     Step.PUSH: "Writing the branch",
+    Step.REBASE: "Rebasing onto the branch, which has moved",
+    Step.KEEP: "Keeping the work on a branch of its own",
 }
 
 
