@@ -13,6 +13,7 @@ from tests.courier.conftest import MakeDocument, Origin
 from tests.courier.pod import running_pod
 from tests.courier.test_run import ENV, PYTEST, published_result, stored_object
 from tests.servers.nats import NatsServer
+from tests.servers.vllm import MODEL
 
 from agenttask_agent.rehearsal.server import make_app
 from agenttask_courier.places import Places
@@ -32,7 +33,8 @@ SCRIPT = script_of(
 async def test_the_tests_whole_output_is_in_the_object_store(
     places: Places, origin: Origin, make_document: MakeDocument, nats: NatsServer
 ):
-    document = make_document(verify=[PYTEST], env=ENV)
+    driven = {"name": MODEL, "profile": "Large"}
+    document = make_document(verify=[PYTEST], env=ENV, model=driven)
     with serving(make_app([SCRIPT])) as model:
         async with running_pod(places, document, model, nats.url) as pod:
             places.task_file.write_text(document.model_dump_json(by_alias=True), "utf-8")

@@ -24,8 +24,12 @@ from agenttask_agent.tools.catalogue import CATALOGUE
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.places import Places
 
-AT_ONCE = 13
-"""Calls in one reply."""
+LIMITS = {
+    "readOnly": True,
+    "maxOperations": 500,
+    "maxIterations": 300,
+    "maxModelTokens": 10_000_000,
+}
 PATCH = "--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# Draft 1\n+# Changed\n"
 PLAIN: dict[str, Any] = {
     "path": "README.md", "paths": ["README.md"], "file1": "README.md", "source": "README.md",
@@ -44,15 +48,21 @@ HOSTILE: dict[str, Any] = PLAIN | {
 
 
 def attempts(url: str) -> list[dict[str, Any]]:
-    """Return replies that call every operation with nothing, plain and hostile arguments."""
-    calls = []
-    for operation in CATALOGUE:
+    """Return calls of every operation with nothing, plain and hostile arguments.
+
+    After each operation comes something that works and is new: the same error or the same
+    call too often would end the run.
+    """
+    calls: list[dict[str, Any]] = []
+    for number, operation in enumerate(CATALOGUE, 1):
         names = {field.alias or name for name, field in operation.params.model_fields.items()}
         for values in ({}, PLAIN, HOSTILE):
             given = {name: value for name, value in values.items() if name in names}
             given = {name: url if value == "REMOTE" else value for name, value in given.items()}
-            calls.append({"name": operation.wire_name, "arguments": given})
-    return [{"tool_calls": calls[n : n + AT_ONCE]} for n in range(0, len(calls), AT_ONCE)]
+            call = {"name": operation.wire_name, "arguments": given}
+            calls += [call] if call not in calls else []
+        calls.append({"name": "git_log", "arguments": {"max_count": 100 + number}})
+    return calls
 
 
 def fingerprint(*folders: Path) -> str:
@@ -110,11 +120,15 @@ async def test_it_leaves_workspace_and_remotes_as_they_were(
     document = make_document(
         role=role,
         output={"mode": "None"},
-        constraints={"readOnly": True, "maxOperations": 500, "maxIterations": 50},
+        constraints=LIMITS,
+        model={"name": MODEL, "profile": "Large", "contextWindow": 10_000_000},
         clocks={"runSeconds": 120, "flushSeconds": 5, "graceSeconds": 30},
     )
-    replies = attempts(str(places.agent_remote))
-    script = script_of(*replies, *FINISH).model_copy(update={"model": MODEL})
+    calls = attempts(str(places.agent_remote))
+    # One in each reply: within one, a failed change takes the later ones with it.
+    script = script_of(*({"tool_calls": [call]} for call in calls), *FINISH).model_copy(
+        update={"model": MODEL}
+    )
     with serving(make_app([script])) as model:
         async with running_pod(places, document, model) as pod:
             remotes = places.agent_remote, places.pristine_repo, origin.server.root
@@ -124,7 +138,8 @@ async def test_it_leaves_workspace_and_remotes_as_they_were(
             report = pod.courier.inbox.report
             assert pod.digest().final, printed
     assert report is not None
-    assert len(report.operations) == 3 * len(CATALOGUE) == len(report.audit_trail), printed
+    assert {call["name"] for call in calls} == {o.wire_name for o in CATALOGUE}
+    assert len(report.operations) == len(calls) == len(report.audit_trail), printed
     done = {o.operation for o in report.operations if o.success}
     assert done >= {"files.read_file", "files.search_in_files", "git.status", "git.log", "git.show"}
     readers = {operation.key for operation in CATALOGUE if operation.read_only}

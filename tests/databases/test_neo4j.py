@@ -36,7 +36,8 @@ def test_the_operation_answers_one_record_a_line_and_says_what_failed(
     query = "UNWIND $names AS name RETURN name"
     result = tools("db.neo4j_query", connection="graph", query=query, params={"names": ["a", "b"]})
     assert (result.output, result.metadata) == ('["name"]\n["a"]\n["b"]\n(2 rows)', {"rows": 2})
-    assert "statement_failed" in str(tools("db.neo4j_query", connection="graph", query="X").error)
+    broken = tools("db.neo4j_query", connection="graph", query="RETURN 1 +")
+    assert "statement_failed" in str(broken.error)
     write = tools("db.neo4j_query", connection="graph", query="CREATE (n)")
     assert "database_denied" in str(write.error)
 
