@@ -41,6 +41,11 @@ def environment(home: Home, folder: Path) -> dict[str, str]:
     }
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to background jobs, which would ignore it with all their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_submit_waits_and_report_tells_the_story(home: Home, agenttask, tmp_path: Path):
     manifest = yaml.safe_dump(task("greet", HELLO, verify=[PYTEST]))
     code, out, err = agenttask("submit", "-n", home.namespace, "-f", "-", "--wait", stdin=manifest)
@@ -84,11 +89,15 @@ def test_watch_ends_with_ctrl_c_and_leaves_the_task_alone(home: Home, tmp_path: 
     with subprocess.Popen(
         [sys.executable, "-m", "agenttask_cli", "watch", "watched", "-n", home.namespace],
         env=environment(home, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_ctrl_c,
     ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
     assert status(home, "watched").get("phase") != "Cancelled"
 
 
