@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agenttask_api.engine import DOCKER_HOST
 from agenttask_api.schema import APIModel, OpenAPIModel
 from agenttask_api.spec import Glob, KeyRef, Label, LocalRef, Name, Resources, Role
 from agenttask_api.status import UNSEEN_GENERATION, Condition
@@ -20,8 +21,6 @@ ImageGlob = Annotated[
 ]
 
 DEFAULT_CLASS_ANNOTATION = "agenttask.dev/is-default-class"
-DOCKER_HOST = r"^(tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})?$"
-"""A pod has no key for ssh:// and no folder of the node for unix://."""
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 DEFAULT_DENY_PATHS = (".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "Jenkinsfile")
 """CI definitions run with the repository's own secrets, so a change to them is refused."""

@@ -7,16 +7,21 @@ started from a run's image carries the first label too.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from agenttask_api.schema import GROUP
-from agenttask_api.taskdocument import TaskIdentity
+
+if TYPE_CHECKING:
+    from agenttask_api.taskdocument import TaskIdentity
 
 RUN_LABEL = f"{GROUP}/run"
 KIND_LABEL = f"{GROUP}/kind"
 CONTAINER, IMAGE = "container", "image"
+DOCKER_HOST = r"^(tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})?$"
+"""A pod has no key for ssh:// and no folder of the node for unix://."""
 
 
-def run_word(identity: TaskIdentity, index: str) -> str:
+def run_word(identity: "TaskIdentity", index: str) -> str:
     """Return an engine's name of a run: each attempt of it has the same, no other run has.
 
     `index` is the agent's number in its Job, "0" or "" for a single one.

@@ -17,7 +17,7 @@ from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.docker_process import run_client
 from agenttask_agent.tools.process import Finished
 from agenttask_agent.tools.refusal import ToolError
-from agenttask_api.agentclass import DOCKER_HOST
+from agenttask_api.engine import DOCKER_HOST
 
 INHERITED = ("PATH", "HOME", "XDG_RUNTIME_DIR", "TMPDIR", "LANG")
 """Of our environment an engine gets these; proxies and credentials are not among them."""
