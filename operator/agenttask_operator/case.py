@@ -122,13 +122,16 @@ def start_deadline(case: Case) -> datetime:
 
 
 def _newest_start(case: Case, begun: datetime) -> datetime:
-    """Return when the newest attempt, or the wait for it, began."""
+    """Return when the newest attempt, or the wait for it, began.
+
+    A pod that ended with its Job being deleted is followed by no other.
+    """
     if not case.pods:
         return begun
     last = case.pods[-1]
     if last.gone:
         return begun
-    if last.ended:
+    if last.ended and case.job and not case.job.deleting:
         return max([begun, *(c.finished for c in last.containers if c.finished)])
     return max(begun, last.created) if len(case.pods) > 1 and last.created else begun
 

@@ -53,8 +53,16 @@ PROGRESS_SECONDS = 5.0
 """Other progress is told at most this often, so that a quick task costs few writes."""
 LOOK_AGAIN_SECONDS = 10.0
 """How long a deletion may take before we look whether its event was lost."""
-UNJUDGED = (Reason.NO_RESULT, Reason.CANCELLED)
-"""Results of a run that was cut short: whoever deleted the Job is why, not the agent."""
+UNJUDGED = (
+    Reason.NO_RESULT,
+    Reason.CANCELLED,
+    Reason.JOB_LOST,
+    Reason.START_DEADLINE_EXCEEDED,
+)
+"""Results of a run that was cut short: whoever deleted the Job is why, not the agent.
+
+The last two are this operator's own words, published before the status was written.
+"""
 
 Rule = Callable[[Case], tuple[Action, ...] | None]
 

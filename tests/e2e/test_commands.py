@@ -106,7 +106,7 @@ def test_doctor_finds_the_cluster_in_order(agenttask):
     assert code == 0, (out, err)
     assert "ok   resource definitions are installed" in out
     assert "ok   default class: default" in out
-    assert "1 of 1 ready" in out
+    assert "2 of 2 ready" in out
 
 
 def test_mistakes_are_answered_with_words(home: Home, agenttask, tmp_path: Path):

@@ -32,6 +32,7 @@ def result(stop_reason="Completed", key="", success=True):
         success=success,
         verdict="Verified" if success else "",
         stop_reason=stop_reason,
+        message="somebody deleted the Job" if stop_reason == "JobLost" else "",
         artifacts=ResultArtifacts(change=change),
     )
 
@@ -85,11 +86,18 @@ async def test_run_that_nats_knows_to_have_failed_has_failed_for_that_reason():
 
 
 @pytest.mark.parametrize(
-    "known", [None, result(key="1-00000000"), result("NoResult", success=False)]
+    "known",
+    [
+        None,
+        result(key="1-00000000"),
+        result("NoResult", success=False),
+        result("JobLost", success=False),
+    ],
 )
 async def test_run_of_which_nats_knows_nothing_of_use_is_lost(known):
     post = Remembering(known)
     cluster = await robbed(post)
     assert post.asked
     assert (cluster.status["phase"], cluster.status["reason"]) == ("Failed", "JobLost")
+    assert cluster.status["message"].count("somebody deleted the Job") == 1
     assert cluster.writes.count("create job") == 1

@@ -334,6 +334,14 @@ def test_start_deadline_is_the_same_after_a_crash_between_its_two_steps():
     assert told(crashed)[0].reason == "StartDeadlineExceeded"
 
 
+def test_pod_that_ends_with_its_deleted_job_does_not_put_the_deadline_off():
+    facts = with_job(make_pod(IMAGE), job=make_job(created=601))
+    for action in effects(plan(facts, NOW)):
+        facts = apply(facts, action)
+    ended = make_pod(dead(names.CLONE, 137), phase="Failed")
+    assert told(replace(facts, jobs=(), pods=(ended,)))[0].reason == "StartDeadlineExceeded"
+
+
 def test_start_deadline_does_not_count_once_the_agent_runs():
     facts = with_job(make_pod(running(names.AGENT)), job=make_job(created=9999))
     assert told(facts)[0].phase == "Running"
