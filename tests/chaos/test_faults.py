@@ -1,7 +1,7 @@
 """An API server that goes wrong in every known way: the operator stays up, and catches up.
 
 One operator lives through all faults. Tasks are made while a fault lasts; once it is over all
-of them end well, with one Job and, in NATS, one end each.
+of them end well, with one Job each. What NATS is told is counted in `test_leader.py`.
 """
 
 import os
