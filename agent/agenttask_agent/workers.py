@@ -27,8 +27,8 @@ from typing import Protocol
 from agenttask_agent.compaction import Compaction
 from agenttask_agent.guard import LoopGuard
 from agenttask_agent.limits import Budget
-from agenttask_agent.loop import Loop, Recorder
-from agenttask_agent.messages import Message, Reply
+from agenttask_agent.loop import Loop, Model, Recorder
+from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.plan import PlanToolbox, PlanWorker
@@ -38,19 +38,8 @@ from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 
-class Client(Protocol):
+class Client(Model, Protocol):
     """A model that can be asked for a turn, or with a request of one's own."""
-
-    def reply(
-        self,
-        conversation: Sequence[Message],
-        tools: Sequence[Message],
-        *,
-        required: bool,
-        variation: int = 0,
-    ) -> Reply:
-        """Return the next reply; raises Stop, or ModelFailed after the last retry."""
-        ...
 
     def ask(self, request: Message) -> Message:
         """Return the body of a chat completion; raises as `reply`, ModelRefused for a 4xx."""

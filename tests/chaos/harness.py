@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+from tests.e2e.tasks import eventually
 from tests.servers.nats import free_port
 
 from agenttask_api import names
@@ -32,17 +32,6 @@ CLASS = "chaos"
 PROMPT = "prompt-7f3a that no log may hold"
 TOKEN = "token-9c1e-that-no-log-may-hold"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/agenttask-operator"
-
-
-def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return the check's first true answer; fails with its last one after `seconds`."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = check()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"not within {seconds} s: {what} (last: {answer!r})"
-        time.sleep(0.2)
 
 
 class Api:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.chaos.harness import Api, Object, eventually
+from tests.chaos.harness import Api, Object
+from tests.e2e.tasks import eventually
 from tests.servers.nats import free_port
 
 FLOOD = 20

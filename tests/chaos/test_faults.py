@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.chaos.harness import PROMPT, TOKEN, Api, Operator, eventually, kubeconfig
+from tests.chaos.harness import PROMPT, TOKEN, Api, Operator, kubeconfig
 from tests.chaos.proxy import Call, Fault, Proxy
+from tests.e2e.tasks import eventually
 from tests.servers.certs import Certificates
 from tests.servers.nats import NatsServer, free_port, nats_binary
 

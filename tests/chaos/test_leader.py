@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 from nats.aio.client import Client
-from tests.chaos.harness import Api, Operator, eventually
+from tests.chaos.harness import Api, Operator
 from tests.chaos.proxy import Fault, Proxy
+from tests.e2e.tasks import eventually
 from tests.servers.nats import NatsServer
 
 STILL_SECONDS = 30.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 from nats.aio.client import Client
-from tests.chaos.harness import TASKS, Api, Object, Operator, eventually, judged, over, running
+from tests.chaos.harness import TASKS, Api, Object, Operator, judged, over, running
+from tests.e2e.tasks import eventually
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_api import names

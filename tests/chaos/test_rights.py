@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import yaml
-from tests.chaos.harness import Api, eventually, kubeconfig
+from tests.chaos.harness import Api, kubeconfig
+from tests.e2e.tasks import eventually
 
 from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.product import SYSTEM

@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.chaos.harness import Api, Operator, eventually
+from tests.chaos.harness import Api, Operator
+from tests.e2e.tasks import eventually
 
 
 def start(folder: Path, space: str, name: str) -> Operator:
