@@ -1,12 +1,39 @@
-"""The real cluster, shared by the tests of tests/e2e and tests/chaos."""
+"""The real cluster, shared by the tests of tests/e2e and tests/chaos; who may run beside whom."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from agenttask_testbed import images, product
 from agenttask_testbed.commands import Kubectl
+
+CLUSTER_FOLDERS = ("tests/e2e/", "tests/chaos/")
+
+
+class SharedOut(LoadScopeScheduling):  # type: ignore[misc]
+    """Shares tests among worker processes: one has the cluster, and a file is never divided."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return worker_group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedOut:
+    """Tell pytest-xdist (`-n 2`) who may run beside whom."""
+    return SharedOut(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the cluster's tests first: they take longest and cannot be divided."""
+    items.sort(key=lambda item: worker_group(item.nodeid) != "cluster")
+
+
+def worker_group(nodeid: str) -> str:
+    """Return what must run in one process: all that needs the one cluster, else the file."""
+    return "cluster" if nodeid.startswith(CLUSTER_FOLDERS) else nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")
