@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.servers.certs import Certificates
 
 START_SECONDS = 10.0
+HANDSHAKE_SECONDS = 0.5
 HOP_BY_HOP = {"transfer-encoding", "connection", "content-length", "content-encoding", "host"}
 
 
@@ -124,13 +125,17 @@ class Proxy:
         handler = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(handler, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(
+        self._site = web.TCPSite(
             self._runner, "127.0.0.1", self.port, ssl_context=self._served, reuse_address=True
-        ).start()
+        )
+        await self._site.start()
         self.port = int(self._runner.addresses[0][1])
 
     async def _close(self) -> None:
         self._ended.set()
+        await self._site.stop()
+        # A connection still in its TLS handshake is not the runner's yet: nobody would close it.
+        await asyncio.sleep(HANDSHAKE_SECONDS)
         self._cut()
         await self._runner.cleanup()
 
