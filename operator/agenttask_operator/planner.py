@@ -47,7 +47,7 @@ from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
 from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
 from agenttask_operator.progress import derive_progress
-from agenttask_operator.references import context_parts, find_obstacle
+from agenttask_operator.references import check_references, context_parts, find_obstacle
 from agenttask_operator.taskdoc import build_document
 
 REFERENCE_SECONDS = 15.0
@@ -196,6 +196,10 @@ def _suspend(case: Case) -> tuple[Action, ...] | None:
 
 def _await_references(case: Case) -> tuple[Action, ...] | None:
     """Held until the tasks that it refers to have finished; their end wakes it."""
+    try:
+        check_references(case.facts.task.key.name, case.spec)
+    except InvalidTask as error:
+        return end_run(case, _outcome(case, Phase.FAILED, Reason.INVALID_SPEC, str(error), None))
     obstacle = find_obstacle(case)
     if not obstacle:
         return None

@@ -9,6 +9,7 @@ from agenttask_api.contextrecord import render_record
 from agenttask_api.reasons import Reason
 from agenttask_api.spec import AgentTaskSpec
 from agenttask_operator import status
+from agenttask_operator.admission import InvalidTask
 from agenttask_operator.case import Case, sort_facts
 from agenttask_operator.facts import Facts, Reference, Standing
 
@@ -35,6 +36,12 @@ def wanted_tasks(facts: Facts, now: datetime) -> tuple[str, ...]:
     case = sort_facts(facts, spec, now)
     over = case.story.told and status.is_final(case.story.told)
     return () if over or case.known or facts.jobs else referred_tasks(spec)
+
+
+def check_references(name: str, spec: AgentTaskSpec) -> None:
+    """Raise InvalidTask for a task that waits for itself."""
+    if name in referred_tasks(spec):
+        raise InvalidTask(f"spec.contextFrom: the task refers to itself ({name!r}): leave it out")
 
 
 def find_obstacle(case: Case) -> Obstacle | None:
