@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agenttask_api.contextrecord import ContextRecord
-from agenttask_api.payload import Payload
+from agenttask_api.payload import REPLY_PATTERN, Payload
 from agenttask_api.result import AgentResult
 from agenttask_api.spec import AgentTaskSpec
 
@@ -25,7 +25,6 @@ MAX_RAW_BYTES = 64 * 1024
 COMMAND_AGE_SECONDS = 7 * 24 * 3600
 MAX_COMMANDS_PER_SUBJECT = 10_000
 """Of one tenant and command; the next one is refused to its publisher, not taken from others."""
-REPLY_PATTERN = r"^_INBOX[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$"
 
 EventId = Annotated[str, Field(max_length=256)]
 ReplyTo = Annotated[str, Field(max_length=256, pattern=rf"^$|{REPLY_PATTERN}")]
