@@ -96,11 +96,11 @@ class CommandFeed:
 
     async def answer(self, inbox: str, reply: CommandReply) -> None:
         """Send a reply; one that is too large for NATS goes without its result."""
-        payload = reply.model_dump_json(exclude_none=True).encode()
+        payload = reply.model_dump_json().encode()
         if len(payload) > MAX_REPLY_BYTES:
             words = "the result is too large for a reply: read it from AGENT_RESULTS"
             reply = reply.model_copy(update={"result": None, "message": words})
-            payload = reply.model_dump_json(exclude_none=True).encode()
+            payload = reply.model_dump_json().encode()
         with contextlib.suppress(NATSError, OSError):
             await self._client.publish(inbox, payload)
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.client import Client
 from tests.courier.conftest import MakeDocument, Origin, write_files
 from tests.courier.pod import running_pod
+from tests.schemas import valid
 from tests.servers.githttps import PASSWORD
 from tests.servers.nats import NatsServer
 from tests.servers.vllm import VLLM
@@ -47,7 +49,7 @@ async def service(
     await publisher.close()
 
 
-async def ask(client: nats_py.NATS, **request: int) -> LogsAnswer:
+async def ask(client: Client, **request: int) -> LogsAnswer:
     """Ask until the courier has subscribed."""
     for _ in range(100):
         try:
@@ -55,6 +57,7 @@ async def ask(client: nats_py.NATS, **request: int) -> LogsAnswer:
         except nats_py.errors.NoRespondersError:
             await asyncio.sleep(0.05)
         else:
+            valid("workspace.logs.answer", reply.data)
             return LogsAnswer.model_validate_json(reply.data)
     raise AssertionError("nobody answers")
 
@@ -158,8 +161,8 @@ async def test_a_run_tells_its_story_to_who_asks(
         await client.flush()
         body = {"step": 1, "type": "decision", "message": "the key is sk-this-is-the-key"}
         assert (await pod.agent.door.post("/events", json=body)).status_code == 202
-        line = json.loads((await heard.next_msg(10)).data)
-        event = json.loads((await progress.next_msg(10)).data)
+        line = valid("workspace.logs", (await heard.next_msg(10)).data)
+        event = valid("agent.response", (await progress.next_msg(10)).data)
         pod.agent.commit({"a.py": "1\n"})
         await pod.agent.hand_in()
         await pod.agent.receipt()

@@ -5,9 +5,11 @@ import contextlib
 import json
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from tests.operator.builders import NOW
+from tests.schemas import valid
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 import nats
@@ -37,7 +39,8 @@ class Api:
         if not root:
             self.slow = None
             """What creations wait for; None = nothing."""
-            self.tasks, self.asked = {}, Counter()
+            self.tasks: dict[tuple[str, str], dict[str, Any]] = {}
+            self.asked: Counter[tuple[str, str]] = Counter()
             self.trouble = []
             """Raised one after the other, the last one for ever; None = no trouble."""
 
@@ -97,14 +100,16 @@ def server(binary, tmp_path):
     server.stop()
 
 
+def new_bridge(outbox, api: Any, may_act=lambda: True):
+    return Bridge(CommandFeed(outbox), api, Archive(), TENANTS, "c", lambda: NOW, may_act)
+
+
 @contextlib.asynccontextmanager
 async def bridge(server, api, may_act=lambda: True):
     """Run an operator's bridge; nothing of it is left behind."""
     outbox = Outbox(server.url)
     outbox.start()
-    made = Bridge(CommandFeed(outbox), api, Archive(), TENANTS, "c", lambda: NOW, may_act)
-    made.settled = []
-    made.on_settled = lambda kind, what: made.settled.append((kind, what))
+    made = new_bridge(outbox, api, may_act)
     running = asyncio.create_task(made.run())
     try:
         yield made
@@ -133,13 +138,13 @@ class Publisher:
         inbox = self.client.new_inbox()
         answers = await self.client.subscribe(inbox)
         await self.send(kind, {**body, "reply_to": inbox}, tenant, message_id)
-        return json.loads((await answers.next_msg(20)).data)
+        return valid("agent.cmd.reply", (await answers.next_msg(20)).data)
 
     async def letter(self):
         """Return the next dead letter."""
         if not self.letters:
             self.letters.append(await self.client.subscribe("agent.deadletter"))
-        return json.loads((await self.letters[0].next_msg(20)).data)
+        return valid("agent.deadletter", (await self.letters[0].next_msg(20)).data)
 
     async def waiting(self):
         return (await self.jetstream.stream_info(COMMANDS_STREAM)).state.messages
@@ -309,12 +314,14 @@ async def test_poison_is_buried_and_holds_up_nobody(server, client, monkeypatch)
     api = Api()
     api.trouble = [RuntimeError("a fault")] * commands.MAX_FAULTS + [None]
     async with bridge(server, api) as running:
+        settled: list[tuple[str, str]] = []
+        running.on_settled = lambda kind, what: settled.append((kind, what))
         await ready(client)
         poison = await client.ask(CommandKind.EXECUTE, {"spec": SPEC}, message_id="poison")
         good = await client.ask(CommandKind.EXECUTE, {"spec": SPEC}, message_id="good")
         letter = await client.letter()
         await until(lambda: empty(client))
-        assert running.settled == [("execute", "Undeliverable"), ("execute", "done")]
+        assert settled == [("execute", "Undeliverable"), ("execute", "done")]
     assert (poison["reason"], good["ok"]) == ("Undeliverable", True)
     assert "RuntimeError" in letter["message"]
     assert "a fault" not in json.dumps(letter)
@@ -394,7 +401,7 @@ async def test_a_tenant_that_floods_fills_only_its_own_quota(server, client, mon
 
 async def test_only_the_leader_acts(server, client, monkeypatch):
     monkeypatch.setattr(commands, "MAX_PAUSE_SECONDS", 0.05)
-    leads = []
+    leads: list[bool] = []
     standby, leader = Api(), Api()
     async with bridge(server, standby, lambda: bool(leads)), bridge(server, leader):
         await ready(client)
@@ -444,8 +451,7 @@ async def test_nats_permissions_keep_tenants_apart(binary, tmp_path):
     async def complain(error):
         denied.append(str(error).lower())
 
-    running = Bridge(CommandFeed(operator), api, Archive(), TENANTS, "c", lambda: NOW)
-    task = asyncio.create_task(running.run())
+    task = asyncio.create_task(new_bridge(operator, api).run())
     client = await nats.connect(
         server.url, user="a", password="a", inbox_prefix="_INBOX_a", error_cb=complain
     )

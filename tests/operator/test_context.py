@@ -274,8 +274,9 @@ async def test_the_same_records_make_the_same_document(cluster):
 
 
 def test_a_task_under_way_asks_for_nothing():
-    spec = {"contextFrom": [{"taskRef": {"name": "before"}}]}
-    facts = make_facts(make_task(**spec), jobs=(make_job(make_task(**spec).spec.run_key()),))
+    task = make_task(contextFrom=[{"taskRef": {"name": "before"}}])
+    assert task.spec
+    facts = make_facts(task, jobs=(make_job(task.spec.run_key()),))
     assert not [a for a in plan(facts, NOW) if isinstance(a, CreateJob)]
 
 
