@@ -97,6 +97,11 @@ class Publisher:
         await self._until_done(self._store_all, files)
         await self._until_done(self._publish, self._result_message(result))
 
+    async def connection(self) -> Client:
+        """Return the connection once there is one."""
+        await self._connected.wait()
+        return self._client
+
     async def events_sent(self) -> None:
         """Return once no event is waiting."""
         await self._none_left.wait()

@@ -33,8 +33,11 @@ from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
 from agenttask_courier.judge import Judge
 from agenttask_courier.lastwords import LastWords
+from agenttask_courier.loglines import LogLines, told
+from agenttask_courier.logservice import LogService
 from agenttask_courier.places import Places
 from agenttask_courier.publish import Publisher
+from agenttask_courier.redaction import make_redaction
 from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt
@@ -97,6 +100,10 @@ class Courier:
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
         self.judge = self._make_judge()
+        key = (self.around.model_key,) if self.around.model_key else ()
+        self.redaction = make_redaction(places, document, key)
+        lines = LogLines(document.identity, self.settings.index, self.redaction)
+        self.log_service = LogService(self.publisher, lines)
 
     def terminate(self) -> None:
         """Take SIGTERM: end as soon as the outcome is settled."""
@@ -190,6 +197,8 @@ class Courier:
         self.words.say(**final, stored=stored, result_sha256=sha256)
         await self.clocks.finish(tidying, TIDY_SECONDS)
         log("settled", reason=outcome.reason, phase=outcome.phase, stored=stored)
+        words = f"{outcome.phase}: {outcome.reason} {outcome.message}"
+        self.log_service.tell("settled", "info", words)
         return make_receipt(account)
 
     async def _publish(self, account: Account) -> tuple[bool | None, str]:
@@ -246,6 +255,7 @@ class Courier:
 
     def _say_step(self, step: Step) -> None:
         log("judge.step", step=step)
+        self.log_service.tell(str(step), "info", f"the courier begins: {step}")
         self.around.on_step(step)
         if reason := _STEP_REASONS.get(step):
             self.words.say(reason=reason)
@@ -253,8 +263,10 @@ class Courier:
 
     def _on_event(self, event: DoorEvent) -> None:
         self.around.on_event(event)
-        data = {**event.data, "type": event.type}
-        self.publisher.event(events.PROGRESS, str(event.step), event.message, data)
+        self.log_service.tell(*told(event))
+        data = self.redaction.values({**event.data, "type": event.type})
+        message = self.redaction.text(event.message)
+        self.publisher.event(events.PROGRESS, str(event.step), message, data)
 
     def _hurry(self) -> None:
         self.gate.close("the pod is ending")
@@ -264,9 +276,12 @@ class Courier:
     async def _published(self) -> AsyncIterator[None]:
         if self.settings.nats_url:
             self.publisher.start()
+        answering = asyncio.create_task(self.log_service.run())
         try:
             yield
         finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
             await self.publisher.close()
 
 

@@ -167,6 +167,57 @@ def doctor(context: Context = "") -> None:
     _on_cluster(remote.doctor, "", context)
 
 
+context_app = typer.Typer(help="What finished tasks left for later ones.", no_args_is_help=True)
+app.add_typer(context_app, name="context")
+
+
+@context_app.callback()
+def _context() -> None:
+    """What finished tasks left for later ones."""
+
+
+@context_app.command("get")
+def context_get(
+    name: Name,
+    namespace: Namespace = "",
+    context: Context = "",
+    nats_url: Annotated[
+        str, typer.Option(help="where the operator publishes", envvar="NATS_URL")
+    ] = "nats://127.0.0.1:4222",
+    nats_creds: Annotated[
+        str, typer.Option(help="a creds file", envvar="NATS_CREDS", metavar="FILE")
+    ] = "",
+    cluster_id: Annotated[
+        str, typer.Option(help="the operator's CLUSTER_ID", envvar="CLUSTER_ID")
+    ] = "default",
+    json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
+) -> None:
+    """Print the record of a task's last finished run, also of a deleted task."""
+    from agenttask_cli import context as records
+    from agenttask_cli.contextstore import Store, StoreError
+
+    store = Store(nats_url, nats_creds, cluster_id)
+    try:
+        code = records.get(store, namespace or _usual_namespace(context), name, json)
+    except StoreError as error:
+        code = _say(error, EX_FAILED)
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _usual_namespace(context: str) -> str:
+    """Return the kubeconfig's namespace; whoever has none names it."""
+    from agenttask_cli.cluster import Cluster, ClusterError, Where
+
+    try:
+        return Cluster(Where(context)).namespace
+    except ClusterError as error:
+        raise typer.Exit(
+            _say(BadInput(f"{error}; or name the namespace: -n"), EX_BAD_INPUT)
+        ) from error
+
+
 def _on_cluster(work: "Callable[[Cluster], int]", namespace: str, context: str) -> None:
     """Run a command against the cluster and exit with its code."""
     from agenttask_cli.cluster import Cluster, ClusterError, Where

@@ -27,6 +27,8 @@ class StreamConfig:
 STREAMS = (
     StreamConfig("AGENT_RESULTS", ("agent.results.>",), 30 * 24 * 3600),
     StreamConfig("AGENT_RESPONSES", ("agent.response.>",), 7 * 24 * 3600),
+    StreamConfig("AGENT_DEADLETTER", ("agent.deadletter",), 30 * 24 * 3600),
+    StreamConfig("CONTEXT", ("context.>",), 7 * 24 * 3600),
 )
 
 STARTED = "started"
@@ -68,6 +70,16 @@ def progress_id(identity: TaskIdentity, index: int, pod_uid: str, seq: int) -> s
 def terminal_id(uid: str, run_key: str) -> str:
     """Return the message id of the one terminal event of a run."""
     return f"{uid}/{run_key}/terminal"
+
+
+def record_id(uid: str, run_key: str) -> str:
+    """Return the message id of a run's context record."""
+    return f"{uid}/{run_key}/record"
+
+
+def context_id(uid: str, run_key: str) -> str:
+    """Return the message id of the news of a run's context record."""
+    return f"{uid}/{run_key}/context"
 
 
 def ledger_key(cluster_id: str, namespace: str, name: str, run_key: str) -> str:

@@ -12,7 +12,7 @@ from agenttask_api.spec import AgentTaskSpec
 
 UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "promptFrom",
-    "contextFrom",
+    "contextFrom[].configMapKeyRef",
     "agents.count",
     "agents.success",
     "agents.atLeast",

@@ -5,6 +5,7 @@ time than the JSON itself. Every request has a deadline, every failure becomes o
 of `errors`, and nothing is retried here: whoever asked knows whether to ask again.
 """
 
+import copy
 import json
 import os
 import time
@@ -80,6 +81,7 @@ class Cluster:
         self._host = client.configuration.host.rstrip("/")
         self._throttle = Throttle()
         self._reload: Callable[[], Awaitable[None]] | None = None
+        self._impersonated: dict[str, str] = {}
         self.on_reply: Callable[[str, int, float], None] = lambda *_: None
         """Told of every request: method, code (0 = no answer), seconds until the answer."""
 
@@ -102,6 +104,15 @@ class Cluster:
         cluster = cls(ApiClient(configuration))
         cluster._reload = load
         return cluster
+
+    def acting_as(self, user: str) -> "Cluster":
+        """Return the same connection, each request made as that user: RBAC and policy judge him.
+
+        Of a service account the API server adds the groups itself.
+        """
+        other = copy.copy(self)
+        other._impersonated = {"Impersonate-User": user}
+        return other
 
     async def close(self) -> None:
         """Close all connections."""
@@ -164,6 +175,10 @@ class Cluster:
         metadata = obj["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])
         return await self._send("PUT", path, body=obj)
+
+    async def patch(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+        """Merge into an object, whatever its version; raises NotFound."""
+        return await self._send("PATCH", kind.path(namespace, name), body=body)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete exactly that Job and, in the background, its pods; gone already is fine."""
@@ -260,6 +275,7 @@ class Cluster:
 
     async def _headers(self, method: str) -> dict[str, str]:
         headers: dict[str, str] = {"Accept": "application/json", **self._client.default_headers}
+        headers |= self._impersonated
         if method == "PATCH":
             headers["Content-Type"] = "application/merge-patch+json"
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)

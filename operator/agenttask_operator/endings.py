@@ -10,8 +10,9 @@ from agenttask_api.status import AgentTaskStatus, ConditionType, Phase
 from agenttask_operator import status
 from agenttask_operator.actions import Action, EmitEvent, PatchStatus, Publish, Requeue
 from agenttask_operator.case import Case
+from agenttask_operator.contextrecords import record_messages
 from agenttask_operator.facts import Facts
-from agenttask_operator.messages import terminal_messages
+from agenttask_operator.messages import Message, terminal_messages
 from agenttask_operator.outcome import Outcome, settled_outcome
 
 PUBLISH_AGAIN_SECONDS = 10.0
@@ -27,8 +28,7 @@ def end_run(case: Case, outcome: Outcome) -> tuple[Action, ...]:
         case.story, case.job, case.pods, outcome, facts.result, published, case.now
     )
     if published is not None and not tried:
-        told = terminal_messages(facts.task, final, outcome, facts.defaults)
-        return (Publish(terminal, told),)
+        return (Publish(terminal, _messages(facts, final, outcome)),)
     bad = outcome.phase is not Phase.SUCCEEDED
     event = EmitEvent("ended", case.run_key, Reason(final.reason), final.message, warning=bad)
     again = () if published is not False else (Requeue(PUBLISH_AGAIN_SECONDS),)
@@ -49,10 +49,7 @@ def tell_nats(case: Case, told: AgentTaskStatus) -> tuple[Action, ...]:
     if tried and tried.retry_at and tried.retry_at > case.now:
         return (*refresh, Requeue((tried.retry_at - case.now).total_seconds()))
     outcome = settled_outcome(case.pods, case.run_key, case.now)
-    return (
-        *refresh,
-        Publish(terminal, terminal_messages(facts.task, told, outcome, facts.defaults)),
-    )
+    return (*refresh, Publish(terminal, _messages(facts, told, outcome)))
 
 
 def tell_old(
@@ -67,7 +64,13 @@ def tell_old(
     terminal = events.terminal_id(facts.task.uid, run.key)
     if terminal in facts.publications:
         return None
-    return (Publish(terminal, terminal_messages(facts.task, final, outcome, facts.defaults)),)
+    return (Publish(terminal, _messages(facts, final, outcome)),)
+
+
+def _messages(facts: Facts, final: AgentTaskStatus, outcome: Outcome | None) -> tuple[Message, ...]:
+    """Return all that NATS is told of an end: who hears of it finds its record in place."""
+    record = record_messages(facts.task, final, facts.result, facts.defaults)
+    return (*record, *terminal_messages(facts.task, final, outcome, facts.defaults))
 
 
 def patch(

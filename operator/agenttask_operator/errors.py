@@ -8,6 +8,8 @@ ClusterError
  +-- Refused        the request itself is wrong (400, 422): tell, retrying alone cannot help
  +-- Unavailable    overloaded, down or unreachable: retry later
       +-- Unauthorized   our credentials are not accepted (any longer): read them again
+
+StoreUnavailable is NATS's: what it stores cannot be read now.
 """
 
 
@@ -46,3 +48,7 @@ class Unavailable(ClusterError):
 
 class Unauthorized(Unavailable):
     """The API server does not know us (any longer)."""
+
+
+class StoreUnavailable(Exception):
+    """NATS did not say whether it has what was asked for."""

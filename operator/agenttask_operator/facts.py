@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 
+from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note
 from agenttask_operator.observed import AgentClass, Job, Pod, Task
@@ -38,6 +40,24 @@ class Refusal:
     """The name is taken by a Job that is not ours."""
 
 
+class Standing(Enum):
+    """How a task that another one refers to stands."""
+
+    RECORDED = auto()
+    UNFINISHED = auto()
+    UNKNOWN = auto()
+    UNREADABLE = auto()
+    """It has no resource, and NATS cannot say whether it left a record."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A task that another one refers to."""
+
+    standing: Standing
+    record: ContextRecord | None = None
+
+
 @dataclass(frozen=True)
 class Facts:
     """One task and everything around it, as of now."""
@@ -58,6 +78,8 @@ class Facts:
     refusal: Refusal | None = None
     turn: Turn | None = None
     """Whether the task may start; None = as far as others are concerned."""
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    """The tasks of `spec.contextFrom` by name; asked for only when the task could start."""
     result: AgentResult | None = None
     """The full result that the digest names, if NATS had it."""
     publications: Mapping[str, Publication] = field(default_factory=dict)

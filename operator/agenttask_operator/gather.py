@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from agenttask_api import names
+from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note, parse_notes
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, Cluster
-from agenttask_operator.errors import NotFound
-from agenttask_operator.facts import Defaults, Facts
-from agenttask_operator.memory import Memories, Memory
+from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, TASKS, Cluster
+from agenttask_operator.contextrecords import build_record
+from agenttask_operator.errors import NotFound, StoreUnavailable
+from agenttask_operator.facts import Defaults, Facts, Reference, Standing
+from agenttask_operator.memory import Memories, Memory, Waiters
 from agenttask_operator.needs import (
     missing_jobs,
     unwitnessed_job,
@@ -20,7 +22,9 @@ from agenttask_operator.needs import (
     wants_notes,
     wants_result,
 )
-from agenttask_operator.observed import Key, Task, parse_job, parse_pod
+from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
+from agenttask_operator.references import wanted_tasks
+from agenttask_operator.status import is_final
 
 NOTES_SECONDS = 3.0
 LABELS_SECONDS = 60.0
@@ -31,6 +35,9 @@ class Results(Protocol):
 
     async def fetch_result(self, task_id: str, sha256: str) -> AgentResult | None:
         """Return that result, if NATS has it."""
+
+    async def fetch_record(self, cluster_id: str, key: Key) -> ContextRecord | None:
+        """Return what a task left; raises StoreUnavailable."""
 
 
 class Gatherer:
@@ -51,6 +58,7 @@ class Gatherer:
         self._results = results
         self._defaults = defaults
         self._clock = clock
+        self.waiters = Waiters()
         self._labels: dict[str, tuple[datetime, dict[str, str]]] = {}
 
     async def gather(self, key: Key) -> Facts | None:
@@ -71,6 +79,7 @@ class Gatherer:
         if wants_namespace(facts):
             labels = await self._namespace_labels(key.namespace)
             facts = replace(facts, namespace_labels=labels)
+        facts = replace(facts, references=await self._references(facts))
         facts = replace(facts, notes=await self._notes(facts, memory))
         return replace(facts, result=await self._result(facts, memory))
 
@@ -112,6 +121,51 @@ class Gatherer:
         labels = dict(found["metadata"].get("labels") or {})
         self._labels[namespace] = (self._clock() + timedelta(seconds=LABELS_SECONDS), labels)
         return labels
+
+    async def _references(self, facts: Facts) -> dict[str, Reference]:
+        here = facts.task.key.namespace
+        found: dict[str, Reference] = {}
+        for name in wanted_tasks(facts, self._clock()):
+            key = Key(here, name)
+            found[name] = await self._reference(key)
+            if found[name].standing is not Standing.RECORDED:
+                self.waiters.add(key, facts.task.key)
+        return found
+
+    async def _reference(self, key: Key) -> Reference:
+        """Ask the resource first: an older run's record must not be taken for the newest."""
+        live = self._cache.tasks.get(key)
+        if live and not is_final(live.status):
+            return Reference(Standing.UNFINISHED)
+        try:
+            found = await self._cluster.get(TASKS, key.name, key.namespace)
+        except NotFound:
+            return await self._reference_without_resource(key)
+        task = parse_task(found)
+        if not is_final(task.status):
+            return Reference(Standing.UNFINISHED)
+        record = await self._record(key, task)
+        return Reference(Standing.RECORDED, record or build_record(task, task.status, None))
+
+    async def _record(self, key: Key, task: Task) -> ContextRecord | None:
+        """Return the record of exactly the run that the status speaks of; NATS may be away."""
+        if not self._results:
+            return None
+        try:
+            record = await self._results.fetch_record(self._defaults.cluster_id, key)
+        except StoreUnavailable:
+            return None
+        run = task.status.run
+        return record if record and run and record.run_key == run.key else None
+
+    async def _reference_without_resource(self, key: Key) -> Reference:
+        if not self._results:
+            return Reference(Standing.UNKNOWN)
+        try:
+            record = await self._results.fetch_record(self._defaults.cluster_id, key)
+        except StoreUnavailable:
+            return Reference(Standing.UNREADABLE)
+        return Reference(Standing.RECORDED if record else Standing.UNKNOWN, record)
 
     async def _notes(self, facts: Facts, memory: Memory) -> tuple[Note, ...]:
         subject = wants_notes(facts, self._clock())

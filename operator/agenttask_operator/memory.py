@@ -39,3 +39,18 @@ class Memories(dict[Key, Memory]):
         if not memory or memory.uid != task.uid:
             memory = self[task.key] = Memory(task.uid)
         return memory
+
+
+class Waiters:
+    """Which tasks wait for the end of which; losing it costs a wait of some seconds."""
+
+    def __init__(self) -> None:
+        self._of: dict[Key, set[Key]] = {}
+
+    def add(self, awaited: Key, waiting: Key) -> None:
+        """Remember that the one waits for the other."""
+        self._of.setdefault(awaited, set()).add(waiting)
+
+    def release(self, ended: Key) -> set[Key]:
+        """Return who waited for the task, and forget them."""
+        return self._of.pop(ended, set())

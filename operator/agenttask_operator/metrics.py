@@ -56,6 +56,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._commands = PrometheusCounter(
+            "agenttask_commands",
+            "Commands by NATS that were settled; result is `done` or why not.",
+            ["command", "result"],
+            registry=self.registry,
+        )
+
+    def commanded(self, command: str, result: str) -> None:
+        """Count a settled command."""
+        self._commands.labels(command, result).inc()
+
     def reconciled(self, outcome: str, seconds: float) -> None:
         """Count a reconcile: `ok`, `unavailable`, `refused` or `fault`."""
         self._reconciles.labels(outcome).observe(seconds)

@@ -7,6 +7,7 @@ lost them.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,9 +20,13 @@ from nats.js.api import StreamConfig as JetStreamConfig
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 from pydantic import ValidationError
 
+from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.events import STREAMS, StreamConfig, results_subject
 from agenttask_api.result import AgentResult
+from agenttask_operator.contextstore import ensure_context_bucket, read_record
+from agenttask_operator.errors import StoreUnavailable
 from agenttask_operator.messages import Message
+from agenttask_operator.observed import Key
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +56,22 @@ class Outbox:
         """Called whenever NATS can be reached again."""
 
     @property
+    def client(self) -> Client:
+        """The connection itself, for the other NATS adapters."""
+        return self._client
+
+    @property
     def connected(self) -> bool:
         """Whether messages can be sent now."""
         return self._ready.is_set() and self._client.is_connected
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait for a connection, at most so long; say whether there is one."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        if not self.connected:
+            await asyncio.sleep(RECONNECT_SECONDS)
+        return self.connected
 
     def start(self) -> None:
         """Begin to connect, in the background and for ever."""
@@ -96,6 +114,12 @@ class Outbox:
             log.warning("NATS did not give a result: %r", error)
             return None
         return _parse_result(found.data or b"", sha256)
+
+    async def fetch_record(self, cluster_id: str, key: Key) -> ContextRecord | None:
+        """Return what the last finished run of a task left; raises StoreUnavailable."""
+        if not await self._reachable():
+            raise StoreUnavailable("NATS cannot be reached")
+        return await read_record(self._jetstream(), cluster_id, key)
 
     async def _reachable(self) -> bool:
         """Wait for the first connection only, and only in the first seconds of our life."""
@@ -157,6 +181,7 @@ class Outbox:
     async def _prepare(self) -> None:
         jetstream = self._jetstream()
         await _until_done(lambda: _ensure_streams(jetstream))
+        await _until_done(lambda: ensure_context_bucket(jetstream))
         self._ready.set()
         log.info("NATS is reachable")
         if self.on_ready:

@@ -47,8 +47,11 @@ from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
 from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
 from agenttask_operator.progress import derive_progress
+from agenttask_operator.references import check_references, context_parts, find_obstacle
 from agenttask_operator.taskdoc import build_document
 
+REFERENCE_SECONDS = 15.0
+"""How often a reference that is missing is looked for; the end of a task wakes at once."""
 PROGRESS_SECONDS = 5.0
 """Other progress is told at most this often, so that a quick task costs few writes."""
 LOOK_AGAIN_SECONDS = 10.0
@@ -191,6 +194,19 @@ def _suspend(case: Case) -> tuple[Action, ...] | None:
     return hold(case, Reason.SUSPENDED, "the task is suspended")
 
 
+def _await_references(case: Case) -> tuple[Action, ...] | None:
+    """Held until the tasks that it refers to have finished; their end wakes it."""
+    try:
+        check_references(case.facts.task.key.name, case.spec)
+    except InvalidTask as error:
+        return end_run(case, _outcome(case, Phase.FAILED, Reason.INVALID_SPEC, str(error), None))
+    obstacle = find_obstacle(case)
+    if not obstacle:
+        return None
+    held = hold(case, obstacle.reason, obstacle.message, delay=BLOCKED_SECONDS)
+    return (*held, Requeue(REFERENCE_SECONDS))
+
+
 def _start(case: Case) -> tuple[Action, ...] | None:
     """Create the Job, or say why not."""
     try:
@@ -220,6 +236,7 @@ RULES: tuple[Rule, ...] = (
     _report,
     _refuse,
     _suspend,
+    _await_references,
     _start,
 )
 
@@ -266,7 +283,7 @@ def _order(case: Case) -> Order:
         run_number=run.number if run else 1,
     )
     return Order(
-        document=build_document(identity, case.spec, class_.spec, granted),
+        document=build_document(identity, case.spec, class_.spec, granted, context_parts(case)),
         task=case.spec,
         class_=class_.spec,
         granted=granted,

@@ -91,6 +91,11 @@ class Reconciler:
             if failed:
                 self._queue.add(key)
 
+    def wake_waiters(self, ended: Key) -> None:
+        """Look again at the tasks that wait for one that has ended."""
+        for key in self._gatherer.waiters.release(ended):
+            self._queue.add(key)
+
     def forget(self, key: Key) -> None:
         """Forget a task that is deleted."""
         self._cache.drop_task(key)

@@ -14,9 +14,11 @@ from collections.abc import Callable, Coroutine
 from prometheus_client import generate_latest
 
 from agenttask_operator import clock
+from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
 from agenttask_operator.cluster import JOBS, PODS, Cluster
+from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
 from agenttask_operator.facts import Defaults
 from agenttask_operator.health import Vitals, ailment, unreadiness
@@ -25,7 +27,7 @@ from agenttask_operator.leader import Lock, lead
 from agenttask_operator.listeners import job_listener, pod_listener
 from agenttask_operator.metrics import Gauges, Metrics
 from agenttask_operator.news import News
-from agenttask_operator.observed import Key
+from agenttask_operator.observed import Key, Task
 from agenttask_operator.outbox import Outbox
 from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
@@ -68,6 +70,7 @@ class Runtime:
         self._reconciler = Reconciler(
             cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile
         )
+        self._bridge = self._make_bridge()
         self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now)
         self.news = News(cluster, self.cache, self.queue, self._reconciler, bool(nats_url))
         self._informers = [
@@ -92,8 +95,19 @@ class Runtime:
             lambda: ailment(self.vitals()), lambda: unreadiness(self.vitals()), self._scrape
         )
         self._reconciler.actor.may_act = self.leads
-        self._reconciler.actor.on_end = self._metrics.ended
+        self._reconciler.actor.on_end = self._ended
         cluster.on_reply = self._metrics.requested
+        if self._bridge:
+            self._bridge.on_settled = self._metrics.commanded
+
+    def _make_bridge(self) -> Bridge | None:
+        """Return what takes commands by NATS; None without a NATS or a tenant."""
+        settings, outbox = self._settings, self._outbox
+        if not outbox or not settings.tenants.by_name:
+            return None
+        feed, ours = CommandFeed(outbox), settings.cluster_id
+        tenants = settings.tenants
+        return Bridge(feed, self._cluster, outbox, tenants, ours, clock.now, self.leads)
 
     async def start(self, watching: Callable[[], bool]) -> None:
         """Start everything in the background; raises OSError when the port is taken.
@@ -126,6 +140,10 @@ class Runtime:
             await self._outbox.close()
         await self._web.stop()
         await self._cluster.close()
+
+    def _ended(self, task: Task) -> None:
+        self._metrics.ended(task)
+        self._reconciler.wake_waiters(task.key)
 
     def leads(self) -> bool:
         """Say whether this process may act now."""
@@ -183,6 +201,8 @@ class Runtime:
             self._spawn(self._work(), f"worker-{number}")
         self._spawn(self._resync_for_ever(), "resync")
         self._spawn(self._keeper.write_for_ever(), "class-status")
+        if self._bridge:
+            self._spawn(self._bridge.run(), "commands")
         self._working = True
         log.info("synced: %d tasks wait", len(self.queue))
 

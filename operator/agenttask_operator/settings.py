@@ -4,8 +4,11 @@ A bad value stops the process with a message that names the variable: an operato
 that guesses is worse than one that does not start.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from agenttask_operator.tenants import BadTenant, Tenants, read_tenants
 
 DEFAULT_CLUSTER_ID = "default"
 
@@ -46,16 +49,21 @@ class Settings:
     there is no other operator, this one acts at once."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+    tenants: Tenants = Tenants()
+    """TENANTS: who may command by NATS, as `name=namespace/service-account,...`; empty = nobody.
+    DEFAULT_TENANT: the one whose the subjects without a tenant are; empty = nobody's."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings that the environment holds; raises BadSetting."""
+    nats_url = _url(environ, "NATS_URL", ("nats://", "tls://"))
+    namespaces = _names(environ.get("NAMESPACES", ""))
     return Settings(
         agent_image=_required(environ, "AGENT_IMAGE"),
-        nats_url=_url(environ, "NATS_URL", ("nats://", "tls://")),
+        nats_url=nats_url,
         nats_creds=environ.get("NATS_CREDS", "").strip(),
-        cluster_id=environ.get("CLUSTER_ID", "").strip() or DEFAULT_CLUSTER_ID,
-        namespaces=_names(environ.get("NAMESPACES", "")),
+        cluster_id=_cluster_id(environ),
+        namespaces=namespaces,
         max_tasks=int(_number(environ, "MAX_TASKS", 0, 0, 100000)),
         max_tasks_per_namespace=int(_number(environ, "MAX_TASKS_PER_NAMESPACE", 0, 0, 100000)),
         model_probe_seconds=_number(environ, "MODEL_PROBE_SECONDS", 10, 0, 3600),
@@ -64,7 +72,28 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),
         lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
+        tenants=_tenants(environ, nats_url, namespaces),
     )
+
+
+def _tenants(environ: Mapping[str, str], nats_url: str, namespaces: tuple[str, ...]) -> Tenants:
+    try:
+        found = read_tenants(environ.get("TENANTS", ""), environ.get("DEFAULT_TENANT", "").strip())
+    except BadTenant as error:
+        raise BadSetting(f"TENANTS and DEFAULT_TENANT: {error}") from error
+    if found.by_name and not nats_url:
+        raise BadSetting("TENANTS is set and NATS_URL is not: commands come by NATS")
+    outside = {t.namespace for t in found.by_name.values()} - set(namespaces)
+    if namespaces and outside:
+        raise BadSetting(f"TENANTS names {', '.join(sorted(outside))}, which NAMESPACES does not")
+    return found
+
+
+def _cluster_id(environ: Mapping[str, str]) -> str:
+    value = environ.get("CLUSTER_ID", "").strip() or DEFAULT_CLUSTER_ID
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", value):
+        raise BadSetting(f"CLUSTER_ID must be of A-Z, a-z, 0-9, - and _ only, not {value!r}")
+    return value
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -5,7 +5,7 @@ Pure, and without a secret: endpoints and keys go to the courier by other ways.
 
 from agenttask_api import names
 from agenttask_api.agentclass import AgentClassSpec, Generation
-from agenttask_api.context import trim_context
+from agenttask_api.context import ContextPart, compose_context
 from agenttask_api.spec import AgentTaskSpec, Connection
 from agenttask_api.taskdocument import (
     MAX_DOCUMENT_BYTES,
@@ -19,14 +19,21 @@ from agenttask_operator.admission import Granted, InvalidTask
 
 
 def build_document(
-    identity: TaskIdentity, task: AgentTaskSpec, class_: AgentClassSpec, granted: Granted
+    identity: TaskIdentity,
+    task: AgentTaskSpec,
+    class_: AgentClassSpec,
+    granted: Granted,
+    parts: tuple[ContextPart, ...] = (),
 ) -> TaskDocument:
-    """Return the document; raises InvalidTask when it is larger than a pod can carry."""
+    """Return the document; `parts` is what `contextFrom` brought.
+
+    Raises InvalidTask when it is larger than a pod can carry.
+    """
     document = TaskDocument(
         identity=identity,
         role=task.role,
         prompt=task.prompt or "",
-        context=trim_context(task.context, task.context_tokens),
+        context=compose_context(task.context, parts, task.context_tokens),
         repo=task.repo,
         setup=task.setup,
         env=task.env,

@@ -12,6 +12,8 @@ from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
 Run = Callable[..., str]
+TENANTS = "a=e2e-tenant-a/agenttask-tenant,b=e2e-tenant-b/agenttask-tenant"
+"""Whom tests/e2e/test_nats_commands.py plays."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +48,7 @@ def testbed(crds: Kubectl, git_access: services.GitAccess) -> Kubectl:
     services.deploy_model(crds, WHERE, scripts)
     services.wait_for(crds, WHERE, "nats", "git", "model")
     settings = {"NATS_URL": NATS_URL, "CLUSTER_ID": "test", "AGENT_IMAGE": images.PRODUCT[1].tag}
+    settings["TENANTS"] = TENANTS
     product.install_operator(crds, settings)
     endpoint = f"http://model.{WHERE}.svc:8000"
     crds.apply(product.default_class(endpoint, REHEARSAL_MODEL, NATS_URL))

@@ -245,3 +245,19 @@ async def test_complaints_slow_us_down_and_the_lease_waits_for_nothing(server, c
     server.will({"metadata": {"name": "agenttask-operator"}})
     async with asyncio.timeout(5):
         await cluster.get(LEASES, "agenttask-operator", "system")
+
+
+async def test_acting_as_another_user_names_him_and_leaves_the_others_alone(server, cluster):
+    for _ in range(3):
+        server.will({"metadata": {"name": "a"}})
+    tenant = cluster.acting_as("system:serviceaccount:team:bridge")
+    await tenant.create(TASKS, {"metadata": {"namespace": "team", "name": "a"}})
+    await tenant.patch(TASKS, "team", "a", {"spec": {"cancel": True}})
+    await cluster.get(TASKS, "a", "team")
+    created, patched, got = server.requests
+    assert created[4].headers["Impersonate-User"] == "system:serviceaccount:team:bridge"
+    assert created[4].headers["Authorization"] == "bearer secret"
+    assert patched[:2] == ("PATCH", "/apis/agenttask.dev/v1alpha1/namespaces/team/agenttasks/a")
+    assert patched[4].headers["Impersonate-User"] == "system:serviceaccount:team:bridge"
+    assert json.loads(patched[3]) == {"spec": {"cancel": True}}
+    assert "Impersonate-User" not in got[4].headers

@@ -372,6 +372,8 @@ def test_nats_is_told_first_and_the_status_written_once():
     assert kinds(done) == ["Publish", "PatchStatus"]
     assert published(end) == "True"
     assert [m.subject for m in first(done, Publish).messages] == [
+        "$KV.agent-context.default.team.fix",
+        "context.updated.team.fix",
         "agent.results.team.fix",
         "agent.response.completed.team.fix",
     ]
@@ -384,7 +386,9 @@ def test_failed_run_is_never_on_completed():
 
 def test_pod_that_stored_its_result_gets_no_second_one():
     _, done = settle(with_job(judged(stored=True), defaults=WITH_NATS))
-    assert len(first(done, Publish).messages) == 1
+    subjects = [m.subject for m in first(done, Publish).messages]
+    assert "agent.results.team.fix" not in subjects
+    assert "agent.response.completed.team.fix" in subjects
 
 
 def test_nats_down_does_not_hold_the_status():

@@ -31,8 +31,22 @@ def test_empty_values_are_absent_ones():
         ("HTTP_ADDRESS", "8080"),
         ("HTTP_ADDRESS", "0.0.0.0:web"),
         ("LOG_LEVEL", "LOUD"),
+        ("CLUSTER_ID", "two words"),
+        ("CLUSTER_ID", "a.b"),
+        ("TENANTS", "a=team"),
+        ("TENANTS", "a=team/bridge"),
+        ("DEFAULT_TENANT", "nobody"),
     ],
 )
 def test_bad_value_is_refused_by_name(name, value):
     with pytest.raises(BadSetting, match=name):
         read_settings(GOOD | {name: value})
+
+
+def test_tenants_come_from_the_environment():
+    given = {"NATS_URL": "nats://n:4222", "TENANTS": "a=team/bridge", "DEFAULT_TENANT": "a"}
+    tenant = read_settings(GOOD | given).tenants.find("")
+    assert tenant
+    assert tenant.user == "system:serviceaccount:team:bridge"
+    with pytest.raises(BadSetting, match="NAMESPACES"):
+        read_settings(GOOD | given | {"NAMESPACES": "other"})

@@ -1,0 +1,83 @@
+"""`agenttask context get` on a real nats-server, as a process and as a person sees it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.nats import NatsServer, free_port, nats_binary
+
+from agenttask_api.contextrecord import ContextRecord, record_subject
+from agenttask_operator.messages import Message
+from agenttask_operator.outbox import Outbox
+
+RECORD = ContextRecord(
+    task_id="team.fix", uid="u", run_id="1", run_key="1-a", role="DEV", goal="fix it",
+    phase="Succeeded", verdict="Verified", reason="Completed", commit="c" * 40,
+    branch="agenttask/fix", base_commit="b" * 40, files=("a.py",), files_count=1,
+    summary="\x1b[2Jdone",
+)  # fmt: skip
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path / "data", nats_binary(), free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+def agenttask(*args: str, **environ: str) -> tuple[int, str, str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ}
+    argv = [sys.executable, "-m", "agenttask_cli", "context", "get", *args]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def store(url: str) -> None:
+    outbox = Outbox(url)
+    outbox.start()
+    payload = RECORD.model_dump_json().encode()
+    stored = await outbox.publish([Message(record_subject("c1", "team", "fix"), (), payload)])
+    await outbox.close()
+    assert stored
+
+
+async def test_a_record_is_printed_as_a_later_task_reads_it(server: NatsServer):
+    await store(server.url)
+    where = ("fix", "-n", "team", "--nats-url", server.url, "--cluster-id", "c1")
+    code, out, err = agenttask(*where)
+    assert (code, err) == (0, "")
+    assert out.startswith("Task team.fix, run 1: Succeeded (Verified), Completed\n")
+    assert "c" * 40 in out
+    assert "\x1b" not in out
+    code, out, _ = agenttask(*where, "--json")
+    assert ContextRecord.model_validate_json(json.dumps(json.loads(out))) == RECORD
+    code, out, err = agenttask("fix", "-n", "team", NATS_URL=server.url, CLUSTER_ID="c1")
+    assert (code, err) == (0, "")
+
+
+async def test_what_is_not_there_is_said(server: NatsServer):
+    await store(server.url)
+    code, out, err = agenttask("fix", "-n", "team", "--nats-url", server.url)
+    assert (code, out) == (1, "")
+    assert err.startswith("agenttask: no record of task team.fix in cluster 'default'")
+
+
+def test_an_unreachable_nats_is_said_in_one_line():
+    url = f"nats://127.0.0.1:{free_port()}"
+    code, out, err = agenttask("fix", "-n", "team", "--nats-url", url)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"agenttask: NATS at {url}: ")
+    assert err.count("\n") == 1
+
+
+def test_without_a_cluster_the_namespace_must_be_named():
+    code, _, err = agenttask("fix", "--nats-url", "nats://127.0.0.1:1")
+    assert code == 2
+    assert "-n" in err
