@@ -51,7 +51,9 @@ def build_order(path: Path, task: Task, class_: AgentClassSpec) -> TaskDocument:
     if elsewhere:
         raise BadInput(*(f"{path}: {line}" for line in elsewhere))
     try:
-        return build_document(_identity(task), task.spec, class_, grant(task.spec, class_))
+        return build_document(
+            _identity(task), task.spec.prompt or "", task.spec, class_, grant(task.spec, class_)
+        )
     except InvalidTask as error:
         raise BadInput(f"{path}: {error}") from error
 

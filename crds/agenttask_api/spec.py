@@ -30,6 +30,9 @@ Quantity = Annotated[
     BeforeValidator(_quantity_text),
 ]
 
+MAX_PROMPT = 32768
+"""Characters, wherever the prompt is kept."""
+
 DEFAULT_PROTECT = (
     "tests/**",
     "test/**",
@@ -273,7 +276,7 @@ class AgentTaskSpec(APIModel):
     run_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$", max_length=20)] = "1"
     class_name: Annotated[str, Field(max_length=253)] = ""
     role: Role = Role.DEV
-    prompt: Annotated[str, Field(min_length=1, max_length=32768)] | None = None
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)] | None = None
     prompt_from: PromptFrom | None = None
     context: Annotated[str, Field(max_length=16384)] = ""
     context_from: Annotated[tuple[ContextFrom, ...], Field(max_length=8)] = ()

@@ -11,8 +11,6 @@ from agenttask_api.agentclass import AgentClassSpec
 from agenttask_api.spec import AgentTaskSpec
 
 UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
-    "promptFrom",
-    "contextFrom[].configMapKeyRef",
     "agents.count",
     "agents.success",
     "agents.atLeast",

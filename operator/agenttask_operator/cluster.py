@@ -61,6 +61,7 @@ JOBS = Kind("apis/batch/v1", "jobs", OURS)
 PODS = Kind("api/v1", "pods", OURS)
 EVENTS = Kind("api/v1", "events")
 NAMESPACES = Kind("api/v1", "namespaces")
+CONFIG_MAPS = Kind("api/v1", "configmaps")
 LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 
 

@@ -59,6 +59,17 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class ConfigMap:
+    """A ConfigMap that a task refers to, as it is when the run is accepted."""
+
+    found: bool
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Text by key; binary keys are not in here."""
+    forbidden: str = ""
+    """Why the operator may not read it, in the API server's words."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """One task and everything around it, as of now."""
 
@@ -80,6 +91,8 @@ class Facts:
     """Whether the task may start; None = as far as others are concerned."""
     references: Mapping[str, Reference] = field(default_factory=dict)
     """The tasks of `spec.contextFrom` by name; asked for only when the task could start."""
+    config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)
+    """What `spec.promptFrom` and `spec.contextFrom` name; asked for like `references`."""
     result: AgentResult | None = None
     """The full result that the digest names, if NATS had it."""
     publications: Mapping[str, Publication] = field(default_factory=dict)

@@ -10,10 +10,10 @@ from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note, parse_notes
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, NAMESPACES, PODS, TASKS, Cluster
+from agenttask_operator.cluster import CONFIG_MAPS, JOBS, NAMESPACES, PODS, TASKS, Cluster
 from agenttask_operator.contextrecords import build_record
-from agenttask_operator.errors import NotFound, StoreUnavailable
-from agenttask_operator.facts import Defaults, Facts, Reference, Standing
+from agenttask_operator.errors import Forbidden, NotFound, StoreUnavailable
+from agenttask_operator.facts import ConfigMap, Defaults, Facts, Reference, Standing
 from agenttask_operator.memory import Memories, Memory, Waiters
 from agenttask_operator.needs import (
     missing_jobs,
@@ -23,7 +23,7 @@ from agenttask_operator.needs import (
     wants_result,
 )
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
-from agenttask_operator.references import wanted_tasks
+from agenttask_operator.references import wanted_config_maps, wanted_tasks
 from agenttask_operator.status import is_final
 
 NOTES_SECONDS = 3.0
@@ -80,6 +80,7 @@ class Gatherer:
             labels = await self._namespace_labels(key.namespace)
             facts = replace(facts, namespace_labels=labels)
         facts = replace(facts, references=await self._references(facts))
+        facts = replace(facts, config_maps=await self._config_maps(facts))
         facts = replace(facts, notes=await self._notes(facts, memory))
         return replace(facts, result=await self._result(facts, memory))
 
@@ -131,6 +132,20 @@ class Gatherer:
             if found[name].standing is not Standing.RECORDED:
                 self.waiters.add(key, facts.task.key)
         return found
+
+    async def _config_maps(self, facts: Facts) -> dict[str, ConfigMap]:
+        here = facts.task.key.namespace
+        wanted = wanted_config_maps(facts, self._clock())
+        return {name: await self._config_map(name, here) for name in wanted}
+
+    async def _config_map(self, name: str, namespace: str) -> ConfigMap:
+        try:
+            found = await self._cluster.get(CONFIG_MAPS, name, namespace)
+        except NotFound:
+            return ConfigMap(found=False)
+        except Forbidden as error:
+            return ConfigMap(found=False, forbidden=str(error))
+        return ConfigMap(found=True, data=dict(found.get("data") or {}))
 
     async def _reference(self, key: Key) -> Reference:
         """Ask the resource first: an older run's record must not be taken for the newest."""

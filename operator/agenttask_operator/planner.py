@@ -47,7 +47,12 @@ from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
 from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
 from agenttask_operator.progress import derive_progress
-from agenttask_operator.references import check_references, context_parts, find_obstacle
+from agenttask_operator.references import (
+    check_references,
+    context_parts,
+    find_obstacle,
+    find_prompt,
+)
 from agenttask_operator.taskdoc import build_document
 
 REFERENCE_SECONDS = 15.0
@@ -195,7 +200,7 @@ def _suspend(case: Case) -> tuple[Action, ...] | None:
 
 
 def _await_references(case: Case) -> tuple[Action, ...] | None:
-    """Held until the tasks that it refers to have finished; their end wakes it."""
+    """Held until what it refers to is there; the end of a task wakes it."""
     try:
         check_references(case.facts.task.key.name, case.spec)
     except InvalidTask as error:
@@ -283,7 +288,9 @@ def _order(case: Case) -> Order:
         run_number=run.number if run else 1,
     )
     return Order(
-        document=build_document(identity, case.spec, class_.spec, granted, context_parts(case)),
+        document=build_document(
+            identity, find_prompt(case), case.spec, class_.spec, granted, context_parts(case)
+        ),
         task=case.spec,
         class_=class_.spec,
         granted=granted,

@@ -1,4 +1,8 @@
-"""The tasks that `spec.contextFrom` refers to, and whether they can be used yet. Pure."""
+"""What a task refers to, and whether it can be used yet: tasks, and keys of ConfigMaps. Pure.
+
+Contents are taken over when the run is accepted and travel in its task document: a
+ConfigMap that is changed later changes no run.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,11 +11,11 @@ from datetime import datetime
 from agenttask_api.context import ContextPart
 from agenttask_api.contextrecord import render_record
 from agenttask_api.reasons import Reason
-from agenttask_api.spec import AgentTaskSpec
+from agenttask_api.spec import MAX_PROMPT, AgentTaskSpec, ContextFrom, KeyRef
 from agenttask_operator import status
 from agenttask_operator.admission import InvalidTask
 from agenttask_operator.case import Case, sort_facts
-from agenttask_operator.facts import Facts, Reference, Standing
+from agenttask_operator.facts import ConfigMap, Facts, Reference, Standing
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,26 @@ def referred_tasks(spec: AgentTaskSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def referred_keys(spec: AgentTaskSpec) -> tuple[tuple[str, KeyRef], ...]:
+    """Return the keys of ConfigMaps that a task refers to, each with its field."""
+    prompt = spec.prompt_from.config_map_key_ref if spec.prompt_from else None
+    found = [("spec.promptFrom", prompt)] if prompt else []
+    context = (entry.config_map_key_ref for entry in spec.context_from)
+    return (*found, *(("spec.contextFrom", key) for key in context if key))
+
+
 def wanted_tasks(facts: Facts, now: datetime) -> tuple[str, ...]:
     """Return the tasks whose records decide now: only those of a task about to start."""
     spec = facts.task.spec
-    if not spec or spec.cancel or spec.suspend or not referred_tasks(spec):
+    return referred_tasks(spec) if spec and _about_to_start(facts, spec, now) else ()
+
+
+def wanted_config_maps(facts: Facts, now: datetime) -> tuple[str, ...]:
+    """Return the names of the ConfigMaps that decide now, each once."""
+    spec = facts.task.spec
+    if not spec or not _about_to_start(facts, spec, now):
         return ()
-    case = sort_facts(facts, spec, now)
-    over = case.story.told and status.is_final(case.story.told)
-    return () if over or case.known or facts.jobs else referred_tasks(spec)
+    return tuple(dict.fromkeys(key.name for _, key in referred_keys(spec)))
 
 
 def check_references(name: str, spec: AgentTaskSpec) -> None:
@@ -46,20 +62,73 @@ def check_references(name: str, spec: AgentTaskSpec) -> None:
 
 def find_obstacle(case: Case) -> Obstacle | None:
     """Return what is missing of the first reference that cannot be used yet."""
-    return next(_obstacles(case), None)
+    return next(_missing_keys(case), None) or next(_missing_tasks(case), None)
+
+
+def find_prompt(case: Case) -> str:
+    """Return the prompt, wherever it is kept; raises InvalidTask when it cannot be one."""
+    if not case.spec.prompt_from:
+        return case.spec.prompt or ""
+    key = case.spec.prompt_from.config_map_key_ref
+    text = _content(case, key) or ""
+    where = f"spec.promptFrom: key {key.key!r} of ConfigMap {key.name!r}"
+    if not text.strip():
+        raise InvalidTask(f"{where} holds no text: write the prompt there")
+    if len(text) > MAX_PROMPT:
+        raise InvalidTask(f"{where} holds {len(text)} characters; a prompt has at most {MAX_PROMPT}")
+    return text
 
 
 def context_parts(case: Case) -> tuple[ContextPart, ...]:
-    """Return the records as text, in the order of `spec.contextFrom`."""
-    known = case.facts.references
-    return tuple(
-        ContextPart(f"Task {name}", render_record(found.record))
-        for name in referred_tasks(case.spec)
-        if (found := known.get(name)) and found.record
-    )
+    """Return what `spec.contextFrom` brings as text, in its order, each source once."""
+    found = (_part(case, entry) for entry in case.spec.context_from)
+    return tuple({part.source: part for part in found if part}.values())
 
 
-def _obstacles(case: Case) -> Iterator[Obstacle]:
+def _part(case: Case, entry: ContextFrom) -> ContextPart | None:
+    if entry.task_ref:
+        known = case.facts.references.get(entry.task_ref.name)
+        source = f"Task {entry.task_ref.name}"
+        return ContextPart(source, render_record(known.record)) if known and known.record else None
+    key = entry.config_map_key_ref
+    text = _content(case, key) if key else None
+    return ContextPart(f"ConfigMap {key.name}, {key.key}", text) if key and text else None
+
+
+def _content(case: Case, key: KeyRef) -> str | None:
+    known = case.facts.config_maps.get(key.name)
+    return known.data.get(key.key) if known else None
+
+
+def _about_to_start(facts: Facts, spec: AgentTaskSpec, now: datetime) -> bool:
+    if spec.cancel or spec.suspend or not (spec.context_from or spec.prompt_from):
+        return False
+    case = sort_facts(facts, spec, now)
+    over = case.story.told and status.is_final(case.story.told)
+    return not (over or case.known or facts.jobs)
+
+
+def _missing_keys(case: Case) -> Iterator[Obstacle]:
+    namespace = case.facts.task.key.namespace
+    for field, key in referred_keys(case.spec):
+        known = case.facts.config_maps.get(key.name, ConfigMap(found=False))
+        if not known.found or key.key not in known.data:
+            words = _key_words(key, known, namespace)
+            yield Obstacle(Reason.REFERENCE_NOT_FOUND, f"{field}: {words}")
+
+
+def _key_words(key: KeyRef, known: ConfigMap, namespace: str) -> str:
+    if known.forbidden:
+        words = f"the operator may not read ConfigMap {key.name!r} in namespace {namespace!r}"
+        return f"{words}: {known.forbidden}"
+    if known.found:
+        there = ", ".join(sorted(known.data)) or "none"
+        return f"ConfigMap {key.name!r} has no text under key {key.key!r}; its keys: {there}"
+    command = f"kubectl create configmap {key.name} -n {namespace} --from-file={key.key}"
+    return f"there is no ConfigMap {key.name!r} in namespace {namespace!r}; create it: {command}"
+
+
+def _missing_tasks(case: Case) -> Iterator[Obstacle]:
     for name in referred_tasks(case.spec):
         found = case.facts.references.get(name, Reference(Standing.UNREADABLE))
         match found.standing:

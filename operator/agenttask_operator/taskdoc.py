@@ -20,19 +20,20 @@ from agenttask_operator.admission import Granted, InvalidTask
 
 def build_document(
     identity: TaskIdentity,
+    prompt: str,
     task: AgentTaskSpec,
     class_: AgentClassSpec,
     granted: Granted,
     parts: tuple[ContextPart, ...] = (),
 ) -> TaskDocument:
-    """Return the document; `parts` is what `contextFrom` brought.
+    """Return the document; `prompt` and `parts` are what the task's references hold.
 
     Raises InvalidTask when it is larger than a pod can carry.
     """
     document = TaskDocument(
         identity=identity,
         role=task.role,
-        prompt=task.prompt or "",
+        prompt=prompt,
         context=compose_context(task.context, parts, task.context_tokens),
         repo=task.repo,
         setup=task.setup,

@@ -36,20 +36,9 @@ def covered(path: str, listed: tuple[str, ...]) -> bool:
     return any(f"{plain(path)}.".startswith(f"{plain(entry)}.") for entry in listed)
 
 
-def listed_inside(leaf: Any) -> Iterator[str]:
-    """Of a list whose items are honoured in part: the listed parts that the sample sets."""
-    for entry in unsupported.UNSUPPORTED_TASK_FIELDS:
-        path, _, field = entry.partition("[].")
-        if path == leaf.path and any(field in item for item in leaf.sample):
-            yield entry
-
-
 def expected_task(leaf: Any) -> tuple[str, ...]:
     if covered(leaf.path, unsupported.UNSUPPORTED_TASK_FIELDS):
         return (f"spec.{leaf.path}",)
-    inside = tuple(f"spec.{entry}" for entry in listed_inside(leaf))
-    if inside:
-        return inside
     values = unsupported.UNSUPPORTED_TASK_VALUES.get(leaf.path, ())
     return tuple(f"spec.{leaf.path}: {v}" for v in values if v == leaf.sample)
 

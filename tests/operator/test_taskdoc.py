@@ -17,7 +17,7 @@ def document(task: dict[str, Any], model: dict[str, Any] | None = None) -> TaskD
     spec, class_ = make_task(**task).spec, make_class(model=ENDPOINT | (model or {})).spec
     assert spec
     assert class_
-    return build_document(IDENTITY, spec, class_, grant(spec, class_))
+    return build_document(IDENTITY, spec.prompt or "", spec, class_, grant(spec, class_))
 
 
 @pytest.mark.parametrize(
