@@ -129,8 +129,13 @@ class Api:
         path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={names.LABEL_TASK}%3D{task}"
         return self.items(path)
 
-    def say(self, pod: Object, phase: str, **containers: Object) -> None:
-        """Write a pod's status; containers by name, as `running()` and `over()` describe them."""
+    def say(
+        self, pod: Object, phase: str, also: Object | None = None, **containers: Object
+    ) -> None:
+        """Write a pod's status; containers by name, as `running()` and `over()` describe them.
+
+        `also` = more fields of the status, which may replace its conditions.
+        """
         inits = {i["name"] for i in pod["spec"]["initContainers"]}
         entries = [_entry(name, state) for name, state in containers.items()]
         status = {
@@ -139,6 +144,7 @@ class Api:
             "containerStatuses": [e for e in entries if e["name"] not in inits],
             # A pod whose containers say anything has a node.
             "conditions": [{"type": "PodScheduled", "status": "True"}],
+            **(also or {}),
         }
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
@@ -163,9 +169,9 @@ def running() -> Object:
     return {"running": {"startedAt": _now()}}
 
 
-def over(code: int, message: str = "") -> Object:
+def over(code: int, message: str = "", reason: str = "") -> Object:
     """A container's state after its end."""
-    reason = "Error" if code else "Completed"
+    reason = reason or ("Error" if code else "Completed")
     times = {"startedAt": _now(), "finishedAt": _now()}
     return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
 

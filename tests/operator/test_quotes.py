@@ -55,6 +55,7 @@ def test_free_texts_of_a_spec_are_confidential():
         verify=[{"name": "tests", "run": ["make", "the test"]}],
         constraints={"rubric": "the rubric", "requirements": ["the requirement"]},
     ).spec
+    assert spec
     texts = set(confidential_texts(spec.to_api()))
     assert {"the prompt", "the context", "the value", "the test", "the rubric"} <= texts
     assert "the requirement" in texts
