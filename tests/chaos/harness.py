@@ -61,6 +61,11 @@ class Api:
         assert reply.status_code < 300, f"{method} {path}: {reply.text[:500]}"
         return dict(reply.json())
 
+    def delete(self, path: str) -> None:
+        """Delete what may be gone already."""
+        reply = self._http.delete(path)
+        assert reply.status_code < 300 or reply.status_code == 404, reply.text[:500]
+
     def get(self, path: str) -> Object:
         reply = self._http.get(path)
         return dict(reply.json()) if reply.status_code < 300 else {}

@@ -36,6 +36,8 @@ class FakeCluster:
     def __init__(self) -> None:
         self.journal: list[Change] = []
         """All changes there were, in order."""
+        self.begun = NOW
+        """When the story begins."""
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.events: dict[str, Object] = {}
         self.notes: list[Object] = []

@@ -30,6 +30,7 @@ from agenttask_operator.turns import Limits
 Step = Callable[["Scene"], None]
 ROUNDS, SECONDS = 4, 8.0
 """After each step the operator works so often, so many seconds apart."""
+STANDARD = "standard"
 ONE_AT_A_TIME = Limits(total=1)
 """A place for every run, and no more, so that a place that is not given back is seen."""
 
@@ -54,11 +55,11 @@ class Told(Post):
 class Scene:
     """One task, its cluster, its NATS, and the operator process of the moment."""
 
-    def __init__(self, **spec: Any) -> None:
-        self.cluster = FakeCluster()
+    def __init__(self, cluster: Any = None, class_name: str = STANDARD, **spec: Any) -> None:
+        self.cluster = cluster or FakeCluster()
         self.post = Told(self.cluster)
         self.cluster.put(TASKS, task_object(**spec))
-        self.cluster.put(CLASSES, class_object())
+        self.cluster.put(CLASSES, class_object(class_name, default=class_name == STANDARD))
         self.crashes = 0
         self.process: Watching | None = None
 
@@ -82,6 +83,7 @@ class Scene:
     async def begin(self) -> None:
         """Start a process, which lists everything before it works."""
         self.process = Watching(self.cluster, self.post, ONE_AT_A_TIME)
+        self.process.now = self.cluster.begun
         await self.process.resync()
 
     async def play(self, steps: list[Step]) -> None:
@@ -100,7 +102,7 @@ class Scene:
         task["metadata"]["generation"] += 1
         self.cluster.put(TASKS, task)
 
-    def world(self) -> object:
+    def world(self) -> tuple[Any, ...]:
         """Return what must be the same with and without a crash."""
         status = self.cluster.status
         jobs = sorted(j["metadata"]["name"] for j in self.cluster.all(JOBS))

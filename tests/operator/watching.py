@@ -97,8 +97,9 @@ class Watching:
                 self._hear(change)
 
     def _unheard(self) -> list[Change]:
-        first, self._seen = self._seen, len(self.cluster.journal)
-        numbered = enumerate(self.cluster.journal[first:], first)
+        journal = self.cluster.journal
+        first, self._seen = self._seen, len(journal)
+        numbered = enumerate(journal[first : self._seen], first)
         return [change for number, change in numbered if number != self.lost]
 
     def _hear(self, change: Change) -> None:
