@@ -145,7 +145,7 @@ async def test_workers_that_hang_make_ill(start: Start) -> None:
 async def test_loop_that_is_late_makes_ill_for_as_long_as_it_is(start: Start) -> None:
     process = await start(Bounds(lag=0.3))
     await process.both_well()
-    time.sleep(2)  # The fault itself.
+    time.sleep(2)  # noqa: ASYNC251 (the fault itself)
     await process.until("/healthz", "the event loop is")
     await process.both_well()
 
