@@ -35,11 +35,12 @@ e2e: $(VENV)/ready ## Run the tests on the real cluster
 	@hack/test tests/e2e tests/chaos
 
 .PHONY: chaos chaos-long
-chaos: $(VENV)/ready ## Kill leaders and let the API server fail in every known way
-	AGENTTASK_SLOW_TESTS=1 hack/test tests/chaos
+chaos: $(VENV)/ready ## Kill leaders, let the API server fail in every known way, end runs for every reason
+	AGENTTASK_SLOW_TESTS=1 hack/test tests/chaos tests/e2e/test_reasons.py
 
-chaos-long: $(VENV)/ready ## Let the API server fail for ten minutes in each way; takes three hours
-	AGENTTASK_SLOW_TESTS=1 AGENTTASK_FAULT_SECONDS=600 hack/test tests/chaos/test_faults.py --timeout=900
+chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one; faults of ten minutes; takes three hours
+	AGENTTASK_SLOW_TESTS=1 AGENTTASK_FAULT_SECONDS=600 \
+	  hack/test tests/chaos/test_traces.py tests/chaos/test_faults.py --timeout=900
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain

@@ -35,6 +35,7 @@ from agenttask_operator.memory import Memories, Memory
 from agenttask_operator.messages import Message
 from agenttask_operator.observed import Key, Task, parse_job, parse_task
 from agenttask_operator.queue import WorkQueue
+from agenttask_operator.quotes import manifest_texts, without_values
 from agenttask_operator.status import is_final
 
 log = logging.getLogger(__name__)
@@ -106,8 +107,8 @@ class Actor:
         except Conflict:
             return await self._adopt(task, name)
         except (Forbidden, Refused, NotFound) as error:
-            memory.refusal = Refusal(str(error), self._clock())
-            # Its words may quote the manifest, prompt included; the status tells them.
+            words = without_values(str(error), manifest_texts(action.manifest))
+            memory.refusal = Refusal(words, self._clock())
             extra = _who(task.key) | {"reason": type(error).__name__}
             log.warning("the Job was refused", extra=extra)
             return True

@@ -23,6 +23,7 @@ from agenttask_operator.needs import (
     wants_result,
 )
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
+from agenttask_operator.quotes import confidential_texts, without_values
 from agenttask_operator.references import wanted_config_maps, wanted_tasks
 from agenttask_operator.status import is_final
 
@@ -189,7 +190,7 @@ class Gatherer:
         fresh = memory.notes_of and memory.notes_of[1] > self._clock()
         if not (fresh and memory.notes_of and memory.notes_of[0] == subject.uid):
             found = await self._cluster.list_events_for(subject.key.namespace, subject.uid)
-            memory.notes = parse_notes(found)
+            memory.notes = _unquoted(parse_notes(found), facts.task)
             memory.notes_of = (subject.uid, self._clock() + timedelta(seconds=NOTES_SECONDS))
         return memory.notes
 
@@ -202,3 +203,9 @@ class Gatherer:
             found = await self._results.fetch_result(facts.task.task_id, sha256)
             memory.result = (sha256, found)
         return memory.result[1]
+
+
+def _unquoted(notes: tuple[Note, ...], task: Task) -> tuple[Note, ...]:
+    """Return the Events without what a refused pod held: an admission policy may quote it."""
+    texts = confidential_texts(task.spec.to_api()) if task.spec else ()
+    return tuple(replace(n, message=without_values(n.message, texts)) for n in notes)

@@ -7,13 +7,21 @@ that is away: liveness asks whether we still try, readiness whether we still hea
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-MAX_STILL_SECONDS = 180.0
-"""A watch ends itself after 75 s of silence and is tried again within 30 s."""
-MAX_WATCH_AGE_SECONDS = 150.0
-"""Bookmarks come every minute: an older picture is not one to answer for."""
-MAX_STUCK_SECONDS = 300.0
-"""A request takes 15 s at most, and a reconcile few of them."""
-MAX_LAG_SECONDS = 5.0
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is still well; in seconds."""
+
+    still: float = 180.0
+    """A watch ends itself after 75 s of silence and is tried again within 30 s."""
+    watch_age: float = 150.0
+    """Bookmarks come every minute: an older picture is not one to answer for."""
+    stuck: float = 300.0
+    """A request takes 15 s at most, and a reconcile few of them."""
+    lag: float = 5.0
+
+
+USUAL = Bounds()
 
 
 @dataclass(frozen=True)
@@ -38,31 +46,31 @@ class Vitals:
     """Whether we led and do so no longer."""
 
 
-def ailment(vitals: Vitals) -> str:
+def ailment(vitals: Vitals, bounds: Bounds = USUAL) -> str:
     """Return why this process should be restarted; empty = it is well."""
     if vitals.dead:
         return f"stopped: {', '.join(vitals.dead)}"
     if vitals.replaced:
         return "another process leads"
-    still = [name for name, age in vitals.tried.items() if age > MAX_STILL_SECONDS]
+    still = [name for name, age in vitals.tried.items() if age > bounds.still]
     if still:
         return f"these watches neither hear nor ask: {', '.join(still)}"
-    if vitals.working and min(vitals.queue_age, vitals.quiet) > MAX_STUCK_SECONDS:
+    if vitals.working and min(vitals.queue_age, vitals.quiet) > bounds.stuck:
         return f"the workers are stuck: a task waits for {vitals.queue_age:.0f} s"
-    if vitals.lag > MAX_LAG_SECONDS:
+    if vitals.lag > bounds.lag:
         return f"the event loop is {vitals.lag:.1f} s late"
     return ""
 
 
-def unreadiness(vitals: Vitals) -> str:
+def unreadiness(vitals: Vitals, bounds: Bounds = USUAL) -> str:
     """Return why this process could not act now; empty = it could. A standby is ready."""
-    ill = ailment(vitals)
+    ill = ailment(vitals, bounds)
     if ill:
         return ill
     new = [name for name, age in vitals.heard.items() if age is None]
     if new:
         return f"not listed yet: {', '.join(new)}"
-    old = [n for n, age in vitals.heard.items() if age and age > MAX_WATCH_AGE_SECONDS]
+    old = [n for n, age in vitals.heard.items() if age and age > bounds.watch_age]
     if old:
         return f"the API server has not been heard of for too long: {', '.join(old)}"
     return ""

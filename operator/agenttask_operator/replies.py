@@ -42,7 +42,8 @@ def read_change(line: bytes) -> tuple[str, Object]:
         event = json.loads(line)
         type_, obj = event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unavailable(f"watch: not an event: {line[:80]!r}") from error
+        # Not quoted: it may be the rest of a task.
+        raise Unavailable(f"watch: {len(line)} bytes that are no event") from error
     if type_ == "ERROR":
         failure = Gone if obj.get("code") == 410 else Unavailable
         raise failure(f"watch: {str(obj.get('message', ''))[:MAX_ERROR_CHARACTERS]}")
@@ -53,7 +54,8 @@ def read_change(line: bytes) -> tuple[str, Object]:
 def read_error(response: aiohttp.ClientResponse, what: str, body: bytes) -> ClusterError:
     """Return the error that a status of 400 or more means."""
     status = response.status
-    message = f"{what}: {status} {_message(body)}"
+    said = _said(body)
+    message = f"{what}: {status} {said.get('message', '')}"[:MAX_ERROR_CHARACTERS]
     simple: dict[int, type[ClusterError]] = {
         400: Refused,
         403: Forbidden,
@@ -67,15 +69,18 @@ def read_error(response: aiohttp.ClientResponse, what: str, body: bytes) -> Clus
         return simple[status](message)
     if status == 401:
         return Unauthorized(message)
+    # These words go to the log, and a webhook that fails may quote what it was shown.
+    message = f"{what}: {status} {said.get('reason', '')}".rstrip()
     return Unavailable(message, _retry_after(response.headers.get("Retry-After", "")))
 
 
-def _message(body: bytes) -> str:
+def _said(body: bytes) -> Object:
+    """Return the Status that the API server sent; empty = it sent none."""
     try:
-        text = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        text = body.decode(errors="replace")
-    return str(text)[:MAX_ERROR_CHARACTERS]
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
 
 
 def _retry_after(text: str) -> float:

@@ -21,7 +21,7 @@ from agenttask_operator.cluster import JOBS, PODS, Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
 from agenttask_operator.facts import Defaults
-from agenttask_operator.health import Vitals, ailment, unreadiness
+from agenttask_operator.health import USUAL, Bounds, Vitals, ailment, unreadiness
 from agenttask_operator.informer import Informer
 from agenttask_operator.leader import Lock, lead
 from agenttask_operator.listeners import job_listener, pod_listener
@@ -51,7 +51,12 @@ class Runtime:
     """One operator process."""
 
     def __init__(
-        self, settings: Settings, cluster: Cluster, on_loss: Callable[[], None], identity: str
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        on_loss: Callable[[], None],
+        identity: str,
+        bounds: Bounds = USUAL,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -92,7 +97,9 @@ class Runtime:
         self._gauges = Gauges(self.cache, self.queue, self._reconciler.memories)
         self._metrics.registry.register(self._gauges)
         self._web = WebServer(
-            lambda: ailment(self.vitals()), lambda: unreadiness(self.vitals()), self._scrape
+            lambda: ailment(self.vitals(), bounds),
+            lambda: unreadiness(self.vitals(), bounds),
+            self._scrape,
         )
         self._reconciler.actor.may_act = self.leads
         self._reconciler.actor.on_end = self._ended

@@ -61,6 +61,11 @@ class Api:
         assert reply.status_code < 300, f"{method} {path}: {reply.text[:500]}"
         return dict(reply.json())
 
+    def delete(self, path: str) -> None:
+        """Delete what may be gone already."""
+        reply = self._http.delete(path)
+        assert reply.status_code < 300 or reply.status_code == 404, reply.text[:500]
+
     def get(self, path: str) -> Object:
         reply = self._http.get(path)
         return dict(reply.json()) if reply.status_code < 300 else {}
@@ -115,11 +120,11 @@ class Api:
         lease = self.get(LEASES.format(namespace))
         return str((lease.get("spec") or {}).get("holderIdentity", ""))
 
-    def end_pods(self, namespace: str) -> int:
-        """End every unfinished pod well, as kubelet and courier would; return how many."""
+    def end_pods(self, namespace: str, most: int = 10**6) -> int:
+        """End unfinished pods well, as kubelet and courier would; return how many."""
         count = 0
         for pod in self.items(f"/api/v1/namespaces/{namespace}/pods"):
-            if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            if count >= most or pod["status"].get("phase") in ("Succeeded", "Failed"):
                 continue
             self.say(pod, "Succeeded", courier=over(0, judged(pod)), agent=over(0))
             count += 1
@@ -129,8 +134,13 @@ class Api:
         path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={names.LABEL_TASK}%3D{task}"
         return self.items(path)
 
-    def say(self, pod: Object, phase: str, **containers: Object) -> None:
-        """Write a pod's status; containers by name, as `running()` and `over()` describe them."""
+    def say(
+        self, pod: Object, phase: str, also: Object | None = None, **containers: Object
+    ) -> None:
+        """Write a pod's status; containers by name, as `running()` and `over()` describe them.
+
+        `also` = more fields of the status, which may replace its conditions.
+        """
         inits = {i["name"] for i in pod["spec"]["initContainers"]}
         entries = [_entry(name, state) for name, state in containers.items()]
         status = {
@@ -139,6 +149,7 @@ class Api:
             "containerStatuses": [e for e in entries if e["name"] not in inits],
             # A pod whose containers say anything has a node.
             "conditions": [{"type": "PodScheduled", "status": "True"}],
+            **(also or {}),
         }
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
@@ -163,9 +174,9 @@ def running() -> Object:
     return {"running": {"startedAt": _now()}}
 
 
-def over(code: int, message: str = "") -> Object:
+def over(code: int, message: str = "", reason: str = "") -> Object:
     """A container's state after its end."""
-    reason = "Error" if code else "Completed"
+    reason = reason or ("Error" if code else "Completed")
     times = {"startedAt": _now(), "finishedAt": _now()}
     return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
 

@@ -9,8 +9,11 @@ import pytest
 from tests.chaos.harness import Api, Object
 from tests.e2e.tasks import eventually
 from tests.servers.nats import free_port
+from tests.servers.vllmmetrics import vllm_metrics
 
 FLOOD = 20
+GREAT_FLOOD = 5000
+PLACES = 5
 
 
 @pytest.fixture
@@ -48,14 +51,20 @@ def waits_for_model(api: Api, space: str, name: str) -> None:
     )
 
 
+class Model(ThreadingHTTPServer):
+    """An endpoint that is well and tells its load."""
+
+    metrics = vllm_metrics(0, 0)
+
+
 @contextmanager
-def healthy_model(port: int) -> Iterator[None]:
+def healthy_model(port: int) -> Iterator[Model]:
     """Answer 200 to everything on that port until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Healthy)
+    server = Model(("127.0.0.1", port), Healthy)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield
+        yield server
     finally:
         server.shutdown()
         thread.join()
@@ -63,38 +72,45 @@ def healthy_model(port: int) -> Iterator[None]:
 
 
 class Healthy(BaseHTTPRequestHandler):
-    """An endpoint that is well."""
+    """Answers for the model."""
 
     def do_GET(self) -> None:
+        assert isinstance(self.server, Model)
+        text = self.server.metrics if self.path == "/metrics" else "{}"
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Stay silent."""
 
 
-def test_one_tenants_flood_does_not_delay_anothers_task(api, space, neighbour, operator):
-    one = operator("one", NAMESPACES=f"{space},{neighbour}", MAX_TASKS="5")
+@pytest.mark.parametrize("flood", [FLOOD, pytest.param(GREAT_FLOOD, marks=pytest.mark.slow)])
+def test_one_tenants_flood_does_not_delay_anothers_task(api, space, neighbour, operator, flood):
+    one = operator("one", NAMESPACES=f"{space},{neighbour}", MAX_TASKS=str(PLACES))
     one.start()
     one.ready()
-    for number in range(FLOOD):
+    for number in range(flood):
         api.make_task(space, f"t-{number}")
-    eventually(lambda: len(api.jobs(space)) == 5, 30, "five tasks to start")
-    eventually(lambda: status(api, space, f"t-{FLOOD - 1}").get("phase") == "Queued", 30, "a queue")
-    assert "place" in status(api, space, f"t-{FLOOD - 1}")["message"]
+    last = f"t-{flood - 1}"
+    eventually(lambda: len(api.jobs(space)) == PLACES, 30, "the first tasks to start")
+    eventually(lambda: status(api, space, last).get("phase") == "Queued", 60, "a queue")
+    assert "place" in status(api, space, last)["message"]
 
     api.make_task(neighbour, "alone")
     eventually(lambda: status(api, neighbour, "alone").get("reason") == "Queued", 30, "its place")
     assert "place 1 of" in status(api, neighbour, "alone")["message"]
-    api.end_pods(space)
+    assert api.end_pods(space, 1) == 1
 
+    # The one place that became free is the newcomer's, though so many came before it.
     eventually(lambda: api.jobs(neighbour), 30, "the other tenant's task to start")
-    assert len(api.jobs(space)) < FLOOD
+    assert len(api.jobs(space)) == PLACES
     api.all_end(neighbour, 1)
-    api.all_end(space, FLOOD)
-    api.one_job_each(space, FLOOD)
+    eventually(lambda: len(api.jobs(space)) == PLACES + 1, 30, "its place to be given on")
+    if flood == FLOOD:
+        api.all_end(space, FLOOD)
+        api.one_job_each(space, FLOOD)
 
 
 def test_classs_limit_and_priority_decide_and_its_status_tells(api, space, class_name, operator):
@@ -141,6 +157,36 @@ def test_model_that_is_away_holds_tasks_back_until_it_is_there(api, space, class
 
     with healthy_model(port):
         eventually(lambda: api.jobs(space), 30, "the task to start")
+        api.all_end(space, 1)
+
+
+def test_server_with_a_long_queue_holds_tasks_back_until_it_is_short(
+    api, space, class_name, operator
+):
+    port = free_port()
+    with healthy_model(port) as model:
+        model.metrics = vllm_metrics(running=256, waiting=581)
+        api.make_class(class_name, endpoint=f"http://127.0.0.1:{port}")
+        one = operator("one", MODEL_PROBE_SECONDS="1")
+        one.start()
+        one.ready()
+        eventually(
+            lambda: class_status(api, class_name).get("ModelReachable") == "True", 30, "its state"
+        )
+        api.make_task(space, "held", class_name, limits={"startDeadlineSeconds": 10})
+        held = eventually(
+            lambda: (s := status(api, space, "held")).get("reason") == "ModelAtCapacity" and s,
+            15,
+            "the task to be held",
+        )
+        assert held["phase"] == "Queued"
+        assert "more requests waiting than it works on" in held["message"]
+        assert not held["run"].get("acceptedTime")
+        assert api.jobs(space) == []
+
+        model.metrics = vllm_metrics(running=256, waiting=12)
+
+        eventually(lambda: api.jobs(space), 15, "the task to start")
         api.all_end(space, 1)
 
 

@@ -1,80 +1,22 @@
 """A task's life on the real API server, at the moments that no container can be made to hold."""
 
 import asyncio
-import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from nats.aio.client import Client
-from tests.chaos.harness import TASKS, Api, Object, Operator, judged, over, running
+from tests.chaos.harness import Api, Object, judged, over, running
+from tests.chaos.home import Home, at_home
 from tests.e2e.tasks import eventually
-from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_api import names
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
 
 
-@dataclass
-class Home:
-    """A namespace with an operator of its own."""
-
-    api: Api
-    space: str
-    operator: Operator
-    nats: NatsServer
-
-    def path(self, name: str) -> str:
-        return f"{TASKS}/namespaces/{self.space}/agenttasks/{name}"
-
-    def status(self, name: str) -> Object:
-        return dict(self.api.task(self.space, name).get("status") or {})
-
-    def jobs(self, name: str) -> list[Object]:
-        label = names.LABEL_TASK
-        return [j for j in self.api.jobs(self.space) if j["metadata"]["labels"].get(label) == name]
-
-    def pod(self, name: str, number: int = 1) -> Object:
-        """Return the task's n-th pod once it is there."""
-        pods = eventually(
-            lambda: (p := self.api.pods(self.space, name)) and len(p) >= number and p,
-            40,
-            f"pod {number} of {name}",
-        )
-        return dict(sorted(pods, key=lambda p: p["metadata"]["creationTimestamp"])[-1])
-
-    def until(self, name: str, **wanted: str) -> Object:
-        def check() -> Object | None:
-            state = self.status(name)
-            return state if wanted.items() <= state.items() else None
-
-        return dict(eventually(check, 40, f"{name} to be {wanted}"))
-
-
 @pytest.fixture(scope="module")
 def home(api: Api, crds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    folder = tmp_path_factory.mktemp("life")
-    space = f"life-{secrets.token_hex(4)}"
-    api.make_namespace(space)
-    nats = NatsServer(folder / "nats", nats_binary(), free_port())
-    nats.start()
-    environ = {
-        "KUBECONFIG": crds.kubeconfig,
-        "AGENT_IMAGE": "none",
-        "NATS_URL": nats.url,
-        "NAMESPACES": space,
-        "MODEL_PROBE_SECONDS": "0",
-    }
-    operator = Operator(folder, environ, "life")
-    operator.start()
-    try:
-        operator.ready()
-        yield Home(api, space, operator, nats)
-    finally:
-        operator.stop()
-        nats.stop()
-        if api.get(f"/api/v1/namespaces/{space}"):
-            api.request("DELETE", f"/api/v1/namespaces/{space}")
+    with at_home(api, crds.kubeconfig, tmp_path_factory.mktemp("life"), "life") as home:
+        yield home
 
 
 def test_task_is_cancelled_before_its_job_exists(home: Home) -> None:

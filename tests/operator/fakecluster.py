@@ -6,6 +6,7 @@ two ways in which a crash can cut a reconcile short. Steps are writes, Events an
 
 import copy
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from tests.operator.builders import NOW
@@ -22,8 +23,21 @@ class Crash(BaseException):
     """The process died."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a watch of that kind tells."""
+
+    kind: Kind
+    type: str
+    object: Object
+
+
 class FakeCluster:
     def __init__(self) -> None:
+        self.journal: list[Change] = []
+        """All changes there were, in order."""
+        self.begun = NOW
+        """When the story begins."""
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.events: dict[str, Object] = {}
         self.notes: list[Object] = []
@@ -39,8 +53,18 @@ class FakeCluster:
         obj["metadata"]["resourceVersion"] = str(self._version)
         obj["metadata"].setdefault("uid", f"uid-{self._version}")
         obj["metadata"].setdefault("creationTimestamp", format_time(NOW))
+        type_ = "MODIFIED" if self._at(kind, obj) in self.objects else "ADDED"
         self.objects[self._at(kind, obj)] = obj
+        self.journal.append(Change(kind, type_, copy.deepcopy(obj)))
         return copy.deepcopy(obj)
+
+    def remove(self, kind: Kind, obj: Object) -> None:
+        """Delete an object, if it is there."""
+        found = self.objects.pop(self._at(kind, obj), None)
+        if found:
+            self._version += 1
+            found["metadata"]["resourceVersion"] = str(self._version)
+            self.journal.append(Change(kind, "DELETED", copy.deepcopy(found)))
 
     def all(self, kind: Kind) -> list[Object]:
         return [copy.deepcopy(o) for k, o in self.objects.items() if k[0] == kind.plural]
@@ -67,9 +91,9 @@ class FakeCluster:
 
     async def delete_job(self, namespace: str, name: str, _uid: str) -> None:
         self._before("delete job")
-        self.objects.pop((JOBS.plural, namespace, name), None)
+        self.remove(JOBS, {"metadata": {"namespace": namespace, "name": name}})
         for pod in self.all(PODS):
-            del self.objects[self._at(PODS, pod)]
+            self.remove(PODS, pod)
         self._after({})
 
     async def patch_status(

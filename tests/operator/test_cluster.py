@@ -87,7 +87,7 @@ async def test_object_is_read_from_its_path_with_the_token(server, cluster):
     ],
 )
 async def test_status_becomes_an_error_with_the_servers_words(server, cluster, status, error):
-    server.will({"message": "because"}, status)
+    server.will({"message": "because", "reason": "because"}, status)
     with pytest.raises(error, match="because"):
         await cluster.get(TASKS, "a", "ns")
 
@@ -146,6 +146,13 @@ async def test_watch_yields_changes_and_bookmarks(server, cluster):
     assert [type_ for type_, _ in seen] == ["ADDED", "BOOKMARK"]
     query = server.requests[0][2]
     assert (query["watch"], query["resourceVersion"]) == ("true", "5")
+
+
+async def test_server_in_trouble_is_not_quoted_in_the_log(server, cluster):
+    words = 'failed calling webhook: "the prompt"'
+    server.will({"message": words, "reason": "InternalError"}, 500)
+    with pytest.raises(Unavailable, match=r"500 InternalError$"):
+        await cluster.get(JOBS, "a", "ns")
 
 
 @pytest.mark.parametrize(("code", "error"), [(410, Gone), (500, Unavailable)])

@@ -51,9 +51,27 @@ async def test_life_of_a_task_is_told_without_its_prompt(said):
 async def test_api_server_that_quotes_the_prompt_is_not_quoted(said, error):
     fake = cluster()
     fake.refuse_jobs = error(f'Job "x" is invalid: value: "{PROMPT}"')
-    await Process(fake, Post()).work()
+    process = Process(fake, Post())
+    for _ in range(3):
+        await process.work(4)
     assert "the Job was refused" in said.getvalue()
     assert PROMPT not in said.getvalue()
+    assert PROMPT not in json.dumps(fake.status)
+    assert PROMPT not in json.dumps(list(fake.events.values()))
+    assert 'Job "x" is invalid' in fake.status["message"]
+
+
+async def test_event_that_quotes_the_prompt_is_not_quoted():
+    fake = cluster()
+    process = Process(fake, Post())
+    await process.work()
+    words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {PROMPT}'
+    fake.notes = [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+    for _ in range(3):
+        await process.work(8)
+    assert fake.status["reason"] == "PodCreationDenied"
+    assert "is forbidden: denied the pod of" in fake.status["message"]
+    assert PROMPT not in json.dumps([fake.status, list(fake.events.values())])
 
 
 async def test_exception_is_told_by_type_and_place_never_by_its_words(said):

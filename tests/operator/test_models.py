@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.servers.vllmmetrics import vllm_metrics
 
 from agenttask_api.reasons import Reason
 from agenttask_operator.classstatus import class_status
@@ -95,6 +96,10 @@ async def test_server_with_more_waiting_than_running_is_full(model):
     health = await ask(model.url)
     assert (health.running, health.waiting) == (4.0, 9.0)
     assert closed({model.url: health})[model.url].reason is Reason.MODEL_AT_CAPACITY
+
+
+def test_load_is_read_from_all_that_vllm_tells():
+    assert read_load(vllm_metrics(running=256, waiting=581).encode()) == (256.0, 581.0)
 
 
 def test_load_is_zero_where_nothing_is_told():
