@@ -20,6 +20,8 @@ class Ending(StrEnum):
     GONE = "gone"
     DEADLINE = "deadline"
     STOPPED = "stopped"
+    FULL = "full"
+    """The workspace is as full as it may get."""
 
 
 class Step(StrEnum):
@@ -113,6 +115,7 @@ class Outcome:
     message: str = ""
 
 
+WORKSPACE_FULL = "the workspace was filled to 80 % of limits.workspaceSize"
 FINE = frozenset({Reason.COMPLETED, Reason.NO_CHANGE})
 """Stop reasons after which the facts decide."""
 
@@ -220,6 +223,8 @@ def _rescue(facts: Facts) -> Step | None:
 def _unfinished(facts: Facts) -> Outcome:
     if facts.ending is Ending.DEADLINE:
         return failed(Reason.DEADLINE_EXCEEDED, "the run's time was over before the agent was done")
+    if facts.ending is Ending.FULL:
+        return failed(Reason.WORKSPACE_FULL, WORKSPACE_FULL)
     if facts.ending is Ending.STOPPED or facts.stop_reason == Reason.CANCELLED:
         return failed(Reason.NO_RESULT, "the pod was stopped before the agent was done")
     if facts.ending is Ending.GONE:

@@ -31,6 +31,7 @@ from agenttask_courier.decision import (
     Wanted,
     decide,
 )
+from agenttask_courier.fullness import VolumeFull, unless_full
 from agenttask_courier.git import Git, GitFailed
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import clean, log
@@ -102,6 +103,9 @@ class Judge:
         except TimeoutError:
             message = f"the run's time was over during {step}"
             return replace(self.facts, fault=Fault(Reason.DEADLINE_EXCEEDED, message))
+        except VolumeFull as error:
+            message = f"the checks filled the checkout's volume: {error}"
+            return replace(self.facts, fault=Fault(Reason.WORKSPACE_FULL, message))
         except (GitFailed, OSError, verify.VerifierGone, changes.TooManyChanges) as error:
             log("judge.fault", step=step, error=masked(str(error), self._secrets))
             return replace(self.facts, fault=_fault(step, error))
@@ -156,7 +160,10 @@ class Judge:
         )
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                answer = await verify.ask_verifier(self.places, self.document, checkout)
+                asking = verify.ask_verifier(self.places, self.document, checkout)
+                answer = await unless_full(
+                    asking, self.places.checkout, self.document.workspace_bytes
+                )
             checked = await asyncio.to_thread(verify.conclude, answer, checkout)
         finally:
             for folder in (checkout.directory, checkout.reports):

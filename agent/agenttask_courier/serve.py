@@ -23,11 +23,12 @@ from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, first_of
 from agenttask_courier.databases import make_handler
-from agenttask_courier.decision import Ending, Outcome, Step, failed
+from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
 from agenttask_courier.door import Door
 from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
+from agenttask_courier.fullness import until_full
 from agenttask_courier.gate import Gate, new_client
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
@@ -148,13 +149,28 @@ class Courier:
 
     async def _agent_ended(self) -> Ending:
         inbox, ending = self.inbox, self.clocks.ending
-        left = self.clocks.run_left()
-        await first_of(inbox.delivered.wait(), inbox.gone.wait(), ending.wait(), seconds=left)
+        filling = until_full(self.places.workspace, self.document.workspace_bytes)
+        full = asyncio.create_task(filling)
+        waits = (inbox.delivered.wait(), inbox.gone.wait(), ending.wait(), asyncio.wait({full}))
+        await first_of(*waits, seconds=self.clocks.run_left())
+        said = "" if full.cancel() else full.result()
         if inbox.report is not None:
             return Ending.DELIVERED
+        if said:
+            return self._workspace_full(said)
         if inbox.gone.is_set():
             return Ending.GONE
         return await self._agent_told_to_end()
+
+    def _workspace_full(self, said: str) -> Ending:
+        """Write the digest before anything else: an eviction leaves a second and no more."""
+        log("workspace.full", said=said)
+        self.gate.close("the workspace is full")
+        outcome = failed(Reason.WORKSPACE_FULL, WORKSPACE_FULL)
+        self.words.say(
+            final=True, reason=outcome.reason, phase=outcome.phase, message=outcome.message
+        )
+        return Ending.FULL
 
     async def _agent_told_to_end(self) -> Ending:
         """Let an agent whose time is over hand in what it has."""

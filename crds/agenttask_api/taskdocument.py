@@ -93,6 +93,8 @@ class TaskDocument(OpenAPIModel):
     artifacts: Artifacts
     git: GitPolicy = GitPolicy()
     clocks: Clocks
+    workspace_bytes: int = 0
+    """`limits.workspaceSize`: of the workspace and of the checkout each; 0 = not bounded."""
 
     def branch(self) -> str:
         """Return the branch that a change is pushed to."""

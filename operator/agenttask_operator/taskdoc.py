@@ -15,7 +15,7 @@ from agenttask_api.taskdocument import (
     TaskDocument,
     TaskIdentity,
 )
-from agenttask_operator.admission import Granted, InvalidTask
+from agenttask_operator.admission import Granted, InvalidTask, parse_quantity
 
 
 def build_document(
@@ -46,6 +46,7 @@ def build_document(
         artifacts=task.artifacts,
         git=_git(class_),
         clocks=_clocks(class_, granted),
+        workspace_bytes=int(parse_quantity(task.limits.workspace_size)),
     )
     size = len(write_document(document).encode())
     if size > MAX_DOCUMENT_BYTES:
