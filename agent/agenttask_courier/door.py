@@ -25,6 +25,7 @@ from agenttask_api.door import (
     Receipt,
 )
 from agenttask_api.result import MAX_REPORT_BYTES, AgentReport
+from agenttask_courier.doorroutes import ARTIFACT_NAME, DATABASE_ROUTE, ROUTES, openapi
 from agenttask_courier.errors import Refused, bad_request, too_large
 from agenttask_courier.gate import Gate, Relayed
 from agenttask_courier.inbox import RESERVED_NAMES, Inbox, stored
@@ -33,7 +34,7 @@ from agenttask_courier.journal import log
 HEARTBEAT_SECONDS = 15.0
 MAX_EVENTS_PER_SECOND = 50
 MAX_UPLOADS = 1000
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_NAME = re.compile(ARTIFACT_NAME)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", DoorEvent, AgentReport)
 
@@ -57,17 +58,11 @@ class Door:
         app = web.Application(
             middlewares=[_errors, self._attached_first], client_max_size=MAX_MODEL_REQUEST_BYTES
         )
-        app.router.add_get("/lifeline", self.lifeline, allow_head=False)
-        app.router.add_post("/v1/chat/completions", self.chat)
-        app.router.add_get("/v1/models", self.models, allow_head=False)
-        app.router.add_post("/tokenize", self.tokenize)
-        app.router.add_post("/events", self.event)
-        app.router.add_put("/artifacts/{name}", self.artifact)
-        app.router.add_put("/bundle", self.bundle)
-        app.router.add_put("/result", self.result)
-        app.router.add_get("/receipt", self.get_receipt, allow_head=False)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, getattr(self, route.handler))
         if self.databases:
-            app.router.add_post("/db/{connection}", self._while_running(self.databases))
+            route = DATABASE_ROUTE
+            app.router.add_route(route.method, route.path, self._while_running(self.databases))
         return app
 
     @web.middleware
@@ -114,6 +109,9 @@ class Door:
 
     async def models(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(await self.gate.models())
+
+    async def openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(openapi())
 
     async def event(self, request: web.Request) -> web.StreamResponse:
         body = await _parse(request, MAX_EVENT_BYTES)

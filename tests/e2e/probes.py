@@ -1,7 +1,8 @@
 """What hostile code would try inside the pod. Runs in the agent and in the verifier.
 
 Standard library only; sent as arguments of a command. Every probe returns what it found
-that it should not have, and nothing when all is well. argv: sha256 of secrets to look for.
+that it should not have, and nothing when all is well. argv: sha256 of the secrets to look
+for; the addresses of git server, model and NATS, which all demand a credential.
 """
 
 import ctypes
@@ -17,6 +18,8 @@ import urllib.request
 from pathlib import Path
 
 HASHES = set(sys.argv[1].split(","))
+GIT, MODEL, NATS = sys.argv[2:5]
+SHORT_SECONDS = 5
 VERIFIER = "AGENTTASK_REPORTS" in os.environ
 NAMES = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|VLLM|NATS|KUBERNETES|ASKPASS|SSH", re.I)
 
@@ -113,16 +116,42 @@ def listening():
     return [row.split()[1] for row in rows if len(row.split()) > 3 and row.split()[3] == "0A"]
 
 
-def kubernetes():
-    """Ask as nobody, which is all that there is."""
-    request = "https://kubernetes.default.svc/api/v1/secrets"
+def answered(url, refusals=(401, 403), **headers):
+    """Ask as nobody; a refusal and silence are what we want."""
+    request = urllib.request.Request(url, headers=headers)
     context = ssl._create_unverified_context()
     try:
-        return [urllib.request.urlopen(request, timeout=5, context=context).status]
+        answer = urllib.request.urlopen(request, timeout=SHORT_SECONDS, context=context)
+        return [f"{url}: {answer.status}"]
     except urllib.error.HTTPError as error:
-        return [] if error.code in (401, 403) else [error.code]
+        return [] if error.code in refusals else [f"{url}: {error.code}"]
     except OSError:
         return []
+
+
+def metadata():
+    """A test machine has no such address; a cloud's answers there with the node's token."""
+    return answered("http://169.254.169.254/latest/meta-data/") + answered(
+        "http://169.254.169.254/computeMetadata/v1/", **{"Metadata-Flavor": "Google"}
+    )
+
+
+def kubelet():
+    """Ask the node, which is the gateway of the pod's network."""
+    row = read("/proc/net/route").decode().splitlines()[1].split()
+    node = socket.inet_ntoa(int(row[2], 16).to_bytes(4, "little"))
+    return answered(f"https://{node}:10250/pods") + answered(f"http://{node}:10255/pods")
+
+
+def nats():
+    """Log in as nobody and ask for an answer."""
+    host, port = NATS.removeprefix("nats://").split(":")
+    with socket.create_connection((host, int(port)), SHORT_SECONDS) as peer:
+        peer.sendall(b'CONNECT {"verbose":false}\r\nSUB > 1\r\nPING\r\n')
+        said, piece = b"", b"?"
+        while piece and b"PONG" not in said and b"-ERR" not in said:
+            said += (piece := peer.recv(4096))
+    return [] if b"-ERR 'Authorization Violation'" in said else [said[-100:]]
 
 
 def control_socket():
@@ -196,7 +225,12 @@ PROBES = {
     ],
     "loopback ports": listening,
     "control socket": control_socket,
-    "Kubernetes API": kubernetes,
+    "Kubernetes API": lambda: answered("https://kubernetes.default.svc/api/v1/secrets"),
+    "kubelet": kubelet,
+    "metadata address": metadata,
+    "git server without a password": lambda: answered(f"{GIT}/info/refs?service=git-upload-pack"),
+    "model without the key": lambda: answered(f"{MODEL}/v1/models"),
+    "anonymous NATS": nats,
     "door's other methods": door_methods,
     "streamed reply": streamed,
 }
