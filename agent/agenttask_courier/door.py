@@ -114,8 +114,7 @@ class Door:
         return web.json_response(openapi())
 
     async def event(self, request: web.Request) -> web.StreamResponse:
-        body = await _parse(request, MAX_EVENT_BYTES)
-        event = _validated(DoorEvent, body)
+        event = _validated(DoorEvent, await _read(request, MAX_EVENT_BYTES))
         if self._pace.admits(time.monotonic()):
             self.on_event(event)
         return web.Response(status=202)
@@ -138,7 +137,7 @@ class Door:
         return web.Response(status=201)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        report = _validated(AgentReport, await _parse(request, MAX_REPORT_BYTES))
+        report = _validated(AgentReport, await _read(request, MAX_REPORT_BYTES))
         async with self._upload:
             if not self.inbox.deliver(report):
                 raise Refused(409, "Conflict", "there is a result already")
@@ -216,9 +215,8 @@ async def _read(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _parse(request: web.Request, limit: int) -> object:
+def _parse(body: bytes) -> object:
     """Return the JSON body; nesting, invalid UTF-8 and NaN end in a 400."""
-    body = await _read(request, limit)
     try:
         return pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -226,15 +224,17 @@ async def _parse(request: web.Request, limit: int) -> object:
 
 
 async def _object(request: web.Request, limit: int) -> dict[str, object]:
-    body = await _parse(request, limit)
+    body = _parse(await _read(request, limit))
     if not isinstance(body, dict):
         raise bad_request("the body is no JSON object")
     return body
 
 
-def _validated(model: type[Model], body: object) -> Model:
+def _validated(model: type[Model], body: bytes) -> Model:
+    """Return the body as what it must be, to the letter: no text for a number."""
+    _parse(body)
     try:
-        return model.model_validate(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -125,7 +125,9 @@ ROUTES = (
         MAX_REPORT_BYTES,
         {202: None},
     ),
-    Route("GET", "/receipt", "get_receipt", "The outcome, once it is settled.", answers={200: Receipt}),
+    Route(
+        "GET", "/receipt", "get_receipt", "The outcome, once it is settled.", answers={200: Receipt}
+    ),
     Route(
         "GET",
         "/lifeline",
@@ -164,7 +166,9 @@ def openapi() -> Schema:
 def _operation(route: Route, shared: Schema) -> Schema:
     answers = {str(status): _answer(kind, shared) for status, kind in route.answers.items()}
     errors = ["4XX", *(["5XX"] if route.upstream else ["507"] if route.limit else [])]
-    answers |= {status: _answer({"$ref": "#/components/schemas/Error"}, shared) for status in errors}
+    answers |= {
+        status: _answer({"$ref": "#/components/schemas/Error"}, shared) for status in errors
+    }
     operation: Schema = {"summary": route.says, "responses": answers}
     if route.names:
         operation["parameters"] = [_parameter(n, p) for n, p in route.names]
