@@ -49,7 +49,7 @@ class Door:
     receipt: "asyncio.Future[Receipt]"
     databases: Handler | None = None
     """Answers `/db/{connection}`; None = the task has no connections."""
-    _pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
+    pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
     _upload: asyncio.Lock = field(default_factory=asyncio.Lock)
     _uploads: int = 0
 
@@ -115,7 +115,7 @@ class Door:
 
     async def event(self, request: web.Request) -> web.StreamResponse:
         event = _validated(DoorEvent, await _read(request, MAX_EVENT_BYTES))
-        if self._pace.admits(time.monotonic()):
+        if self.pace.admits(time.monotonic()):
             self.on_event(event)
         return web.Response(status=202)
 

@@ -24,7 +24,7 @@ from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, first_of
 from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
-from agenttask_courier.door import Door
+from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
 from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
@@ -98,6 +98,7 @@ class Courier:
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
         self.judge = self._make_judge()
+        self.pace = Pace(MAX_EVENTS_PER_SECOND)
 
     def terminate(self) -> None:
         """Take SIGTERM: end as soon as the outcome is settled."""
@@ -110,7 +111,7 @@ class Courier:
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         connections, keys = self.document.connections, self.places.db_secrets
         databases = make_handler(connections, keys) if connections else None
-        door = Door(self.gate, self.inbox, self._on_event, receipt, databases)
+        door = Door(self.gate, self.inbox, self._on_event, receipt, databases, self.pace)
         async with (
             self._published(),
             control(self.places.control_socket, self._hurry, self.settled),
@@ -233,6 +234,7 @@ class Courier:
             self.inbox.report,
             self.gate.usage,
             gather_files(self.inbox, evidence),
+            self.pace.dropped + self.publisher.dropped,
         )
 
     def _make_judge(self) -> Judge:

@@ -190,4 +190,6 @@ class AgentResult(OpenAPIModel):
     """Claims, for a person to check: the verdict does not depend on them."""
     agent_tests: AgentTests = AgentTests()
     """What the agent saw; `artifacts.tests` is what verification counted."""
+    events_dropped: int = 0
+    """Progress events that came too fast or found the buffer full, and were not published."""
     truncated: bool = False
