@@ -94,7 +94,7 @@ class Judge:
         while isinstance(step := decide(self.facts), Step):
             self.on_step(step)
             self.facts = await self._found(step, steps[step])
-        return step
+        return replace(step, message=clean(step.message))  # Of names and words of an attacker.
 
     async def _found(self, step: Step, effect: Callable[[], Awaitable[Facts]]) -> Facts:
         """Return the facts after one step; a failure of ours becomes a fact, too."""

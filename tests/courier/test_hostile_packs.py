@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.courier.conftest import MakeDocument, Origin, git
+from tests.courier.conftest import git
 from tests.courier.test_intake import MIB, base_of, pristine  # noqa: F401 - a fixture
 
 from agenttask_courier.git import Git
