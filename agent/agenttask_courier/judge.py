@@ -16,7 +16,7 @@ from agenttask_api.reasons import Reason
 from agenttask_api.result import Verification
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier import changes, intake, policy, push, rebase, salvage, verify
+from agenttask_courier import changes, intake, policy, push, rebase, salvage, submodules, verify
 from agenttask_courier.changes import Changes
 from agenttask_courier.credentials import GitAccess, git_access, known_secrets, masked
 from agenttask_courier.decision import (
@@ -70,7 +70,7 @@ class Judge:
     facts: Facts = field(init=False)
 
     def __post_init__(self) -> None:
-        access = self.access or git_access(self.places)
+        access = self.access or git_access(self.places, self.document)
         self._git = Git(
             self.places.pristine_repo, self.places.tmp, access.environment, access.config
         )
@@ -156,7 +156,12 @@ class Judge:
     async def _verify(self, seconds: float) -> Facts:
         assert self.evidence.changes is not None
         checkout = await asyncio.to_thread(
-            verify.make_checkout, self._git, self.places, self.document, self.evidence.changes
+            verify.make_checkout,
+            self._git,
+            self.places,
+            self.document,
+            self.evidence.changes,
+            self.clone.submodules,
         )
         try:
             async with asyncio.timeout(max(0.0, seconds)):
@@ -210,6 +215,8 @@ class Judge:
         author = (self.document.git.author_name, self.document.git.author_email)
         branch = self.document.branch()
         found = rebase.rebase(self._git, branch, judged, self._expected, author)
+        if self.clone.submodules and not submodules.same(self._git, judged.base, found.base):
+            raise rebase.NotClean("a submodule has moved, too")
         self._write_patch(found.base, found.commit)
         return found
 

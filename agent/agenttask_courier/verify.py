@@ -6,20 +6,23 @@ in its own container, and removed again. Its reports are hostile text.
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import httpx
 from pydantic import ValidationError
 
+from agenttask_api.clonefacts import Submodule
 from agenttask_api.door import VerifyAnswer, VerifyRequest
 from agenttask_api.result import StepResult, Verification
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier import junit
-from agenttask_courier.changes import Changes, Entry, printable
+from agenttask_courier.changes import GITLINK, Changes, Entry, printable
 from agenttask_courier.git import Git
 from agenttask_courier.globs import matching
 from agenttask_courier.places import Places
+from agenttask_courier.submodules import write_files
 
 SOCKET_WAIT_SECONDS = 30.0
 CHECKOUT_TIMEOUT_SECONDS = 300.0
@@ -52,7 +55,12 @@ class Checked:
 
 
 def make_checkout(
-    git: Git, places: Places, document: TaskDocument, changes: Changes, number: int = 1
+    git: Git,
+    places: Places,
+    document: TaskDocument,
+    changes: Changes,
+    submodules: Sequence[Submodule] = (),
+    number: int = 1,
 ) -> Checkout:
     """Write the candidate's tree, protected paths restored, to /checkout/<number>."""
     directory = places.checkout / str(number)
@@ -63,6 +71,10 @@ def make_checkout(
     protected = set(matching(changes.paths, document.protect))
     restored = [entry for entry in changes.entries if entry.path in protected]
     _write_tree(git, places, changes.commit, restored, directory)
+    removed = {entry.path for entry in changes.entries if entry.old_mode == GITLINK}
+    for found in submodules:
+        if not removed.intersection((found.path, *map(str, PurePosixPath(found.path).parents))):
+            write_files(places.modules, places.tmp, found, directory)
     return Checkout(directory, reports, tuple(printable(entry.path) for entry in restored))
 
 

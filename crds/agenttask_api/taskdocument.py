@@ -54,6 +54,9 @@ class GitPolicy(OpenAPIModel):
     author_email: str = "agenttask@noreply.invalid"
     deny_paths: tuple[str, ...] = DEFAULT_DENY_PATHS
     secret_scan: bool = True
+    proxy: str = ""
+    """Of https to git servers; empty = none."""
+    no_proxy: tuple[str, ...] = ()
 
 
 class Clocks(OpenAPIModel):

@@ -21,7 +21,6 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "output.pushOnFailure",
     "artifacts.include",
     "artifacts.maxBytes",
-    "repo.submodules",
 )
 
 UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {

@@ -88,6 +88,8 @@ def _git(class_: AgentClassSpec) -> GitPolicy:
         author_email=class_.git.author_email,
         deny_paths=class_.git.deny_paths,
         secret_scan=class_.git.secret_scan,
+        proxy=class_.git.proxy,
+        no_proxy=class_.git.no_proxy,
     )
 
 

@@ -82,7 +82,8 @@ async def test_a_flood_of_large_events_leaves_memory_flat(root: Path, places: Pl
         sent, before, most = await flooded(places, process.pid, MAX_EVENT_BYTES - 100)
         assert (await agent.door.get("/v1/nothing")).status_code == 404
         await agent.die()
-    sys.stdout.write(f"{sent / FLOOD_SECONDS / 1e6:.0f} MB/s, {(most - before) / 1e6:.1f} MB grown\n")
+    rate, grown = sent / FLOOD_SECONDS / 1e6, (most - before) / 1e6
+    sys.stdout.write(f"{rate:.0f} MB/s, {grown:.1f} MB grown\n")
     assert sent > 50 * MIB
     assert most - before < GROWTH_BYTES
 
