@@ -4,7 +4,8 @@ import base64
 import shutil
 from pathlib import Path
 
-from tests.courier.conftest import MakeDocument, Origin, git
+import pytest
+from tests.courier.conftest import MakeDocument, Origin
 from tests.courier.pod import running_pod
 from tests.courier.test_run import FIX
 from tests.servers.certs import Certificates
@@ -51,13 +52,16 @@ def test_a_proxy_that_is_away_is_worth_another_pod(
     assert clone(places, document, sleep=lambda _: None) == 75
 
 
+@pytest.mark.parametrize("asked_before", [True, False])
 def test_a_redirection_to_another_host_gets_no_credentials(
     places: Places,
     origin: Origin,
     make_document: MakeDocument,
     certificates: Certificates,
     tmp_path: Path,
+    asked_before: bool,
 ):
+    origin.server.auth = asked_before
     other = tmp_path / "other"
     other.mkdir()
     shutil.copytree(origin.server.root / "project.git", other / "project.git")
@@ -69,4 +73,4 @@ def test_a_redirection_to_another_host_gets_no_credentials(
     failure = CloneFailure.model_validate_json(places.termination_log.read_text("utf-8"))
     assert failure.reason == "CloneAuthFailed"
     seen = base64.b64encode(f"courier:{PASSWORD}".encode()).decode()
-    assert seen in "".join(origin.server.authorizations)
+    assert (seen in "".join(origin.server.authorizations)) is asked_before
