@@ -137,6 +137,10 @@ class Verification(OpenAPIModel):
     tests: TestCounts | None = None
     protected_touched: tuple[str, ...] = ()
     """Protected paths that the candidate had changed; the base's were used."""
+    known_failures: tuple[str, ...] = ()
+    """Tests that fail on the base commit, too, as `classname::name`; at most 50."""
+    new_failures: tuple[str, ...] = ()
+    """What fails here and not on the base; empty when the base was not asked. At most 50."""
     message: str = ""
 
 

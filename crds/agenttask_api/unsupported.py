@@ -18,7 +18,6 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "agents.atLeast",
     "deliberation.rounds",
     "deliberation.selectTop",
-    "output.pushOnFailure",
     "artifacts.include",
     "artifacts.maxBytes",
 )
