@@ -5,6 +5,7 @@ Imports what a command needs when it is chosen, so that `run` starts quickly.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     except BadScript as error:
         sys.stderr.write(f"agenttask-agent: {error}\n")
         return 2
-    serve(scripts, arguments.host, arguments.port)
+    serve(scripts, arguments.host, arguments.port, os.environ.get("VLLM_API_KEY", ""))
     return 0
 
 

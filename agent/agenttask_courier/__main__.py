@@ -1,4 +1,4 @@
-"""`agenttask-courier`: clone, verifier, serve, drain. Each imports only what it needs."""
+"""`agenttask-courier`: clone, verifier, serve, drain, schema. Each imports only what it needs."""
 
 import argparse
 import os
@@ -13,7 +13,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.umask(0o002)  # Containers share volumes through gid 0, whatever their uids are.
     places = Places.below(options.root) if options.root else Places()
-    commands = {"clone": _clone, "verifier": _verifier, "serve": _serve, "drain": _drain}
+    commands = {
+        "clone": _clone,
+        "verifier": _verifier,
+        "serve": _serve,
+        "drain": _drain,
+        "schema": _schema,
+    }
     return commands[options.command](places)
 
 
@@ -25,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("verifier", help="run setup and verify commands when asked")
     commands.add_parser("serve", help="answer the agent, judge its work, push and publish")
     commands.add_parser("drain", help="tell a running serve that the pod is ending")
+    commands.add_parser("schema", help="print the door's OpenAPI schema")
     return parser
 
 
@@ -56,6 +63,15 @@ def _drain(places: Places) -> int:
     from agenttask_courier.drain import drain
 
     return drain(places)
+
+
+def _schema(_places: Places) -> int:
+    import json
+
+    from agenttask_courier.doorroutes import openapi
+
+    sys.stdout.write(json.dumps(openapi(), indent=2) + "\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -87,8 +87,11 @@ def write_patch(git: Git, base: str, tip: str, path: Path) -> None:
 
 
 def printable(path: str) -> str:
-    """Return a path as text that every JSON reader takes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a path as text of one line that every JSON reader takes and no terminal obeys."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _entries(raw: str) -> tuple[Entry, ...]:

@@ -8,17 +8,17 @@ import errno
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from agenttask_api import names
-from agenttask_api.clonefacts import CloneFacts, CloneFailure
+from agenttask_api.clonefacts import CloneFacts, CloneFailure, Submodule
 from agenttask_api.reasons import Reason
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier import remote, ssh, workspace
+from agenttask_courier import remote, ssh, submodules, workspace
 from agenttask_courier.credentials import GitAccess, git_access, masked, secret_values
 from agenttask_courier.git import Git, GitFailed
 from agenttask_courier.journal import clean, log
@@ -118,9 +118,11 @@ def _clone_once(
         if access is None:
             _check_ssh(places, url)
         _wipe(places)
-        return _fetch_and_lay_out(places, document, access or git_access(places))
+        return _fetch_and_lay_out(places, document, access or git_access(places, document))
     except GitFailed as error:
         raise explain(error, url, secrets) from error
+    except submodules.BadSubmodule as error:
+        raise CloneError(Reason.CLONE_FAILED, str(error)) from error
     except OSError as error:
         raise _disk_error(error) from error
 
@@ -131,15 +133,55 @@ def _fetch_and_lay_out(places: Places, document: TaskDocument, access: GitAccess
     git.run("config", "remote.origin.url", document.repo.url)
     target = find_target(git, document)
     fetch(git, target, document.repo.depth)
+    base = _commit(git, target, document.repo.revision)
     facts = CloneFacts(
-        base_commit=_commit(git, target, document.repo.revision),
+        base_commit=base,
         revision_ref=target.ref,
         output_ref_commit=target.output_commit,
+        submodules=tuple(_fetch_submodules(places, document, access, git, base)),
     )
     git.run("update-ref", BASE_REF, facts.base_commit)
     workspace.lay_out(places, document, facts)
     _write_facts(places.clone_facts, facts)
     return facts
+
+
+def _fetch_submodules(
+    places: Places, document: TaskDocument, access: GitAccess, git: Git, base: str
+) -> Iterator[Submodule]:
+    """Fetch what the base links to, and what that links to; raises CloneError."""
+    if not document.repo.submodules:
+        return
+    url = document.repo.url
+    waiting = [(1, wanted) for wanted in submodules.wanted_of(git, base, url)]
+    for number in range(1, submodules.MAX_SUBMODULES + 1):
+        if not waiting:
+            return
+        depth, wanted = waiting.pop(0)
+        name = f"{number}.git"
+        own = submodules.access_to(wanted.url, wanted.path, url, access)
+        module = Git(places.modules / name, places.tmp, own.environment, own.config)
+        _fetch_submodule(module, wanted, document.repo.depth)
+        yield Submodule(path=wanted.path, commit=wanted.commit, repository=name)
+        inner = submodules.wanted_of(module, wanted.commit, wanted.url, wanted.path)
+        if inner and depth == submodules.MAX_DEPTH:
+            raise submodules.BadSubmodule(f"submodule {wanted.path}: nested too deeply")
+        waiting += [(depth + 1, i) for i in inner]
+    if waiting:
+        raise submodules.BadSubmodule(f"more than {submodules.MAX_SUBMODULES} submodules")
+
+
+def _fetch_submodule(git: Git, wanted: submodules.Wanted, depth: int) -> None:
+    git.git_dir.parent.mkdir(exist_ok=True)
+    git.run("init", "--quiet", "--bare", "--template=")
+    git.run("config", "remote.origin.url", wanted.url)
+    try:
+        fetch(git, Target("", wanted.commit, ""), depth)
+        git.text("rev-parse", "--verify", "--end-of-options", f"{wanted.commit}^{{commit}}")
+    except GitFailed as error:
+        failure = explain(error, wanted.url, ())
+        words = f"submodule {wanted.path}: {failure}"
+        raise CloneError(failure.reason, words, failure.transient) from error
 
 
 def find_target(git: Git, document: TaskDocument) -> Target:
@@ -214,7 +256,8 @@ def _wipe(places: Places) -> None:
     """Remove what an interrupted clone left, so that a restart begins afresh."""
     places.clone_facts.unlink(missing_ok=True)
     places.attached_mark.unlink(missing_ok=True)
-    for folder in (places.pristine_repo, places.repo, places.agent_remote, places.incoming):
+    made = (places.pristine_repo, places.modules, places.repo, places.agent_remote)
+    for folder in (*made, places.incoming):
         if folder.exists():
             shutil.rmtree(folder)
 

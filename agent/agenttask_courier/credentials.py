@@ -7,14 +7,20 @@ and what the secret scan looks for.
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from agenttask_api.taskdocument import TaskDocument
+from agenttask_api.taskdocument import GitPolicy, TaskDocument
 from agenttask_courier import ssh
 from agenttask_courier.places import Places
 from agenttask_databases import connection
 
 _ASKPASS = """#!/bin/sh
-# Prints the Secret's file that git asks for; holds no secret itself.
+# Prints the Secret's file that git asks for; holds no secret itself. Only for the
+# repository's own host: git follows a redirection and would ask for another one's, too.
+case "$1" in
+  *"://$AGENTTASK_GIT_HOST'"*|*"@$AGENTTASK_GIT_HOST'"*) ;;
+  *) exit 1 ;;
+esac
 case "$1" in
   Username*)
     # A token alone: servers that take one do not look at the name.
@@ -38,15 +44,23 @@ class GitAccess:
     config: tuple[str, ...] = ()
 
 
-def git_access(places: Places) -> GitAccess:
+def git_access(places: Places, document: TaskDocument) -> GitAccess:
     """Prepare the courier's own files and return how git finds them."""
-    environment: dict[str, str] = {}
+    environment = _proxy(document.git)
     if _has_basic_auth(places.git_secret):
         environment["GIT_ASKPASS"] = str(_install_askpass(places.tmp))
         environment["AGENTTASK_GIT_SECRET"] = str(places.git_secret)
+        environment["AGENTTASK_GIT_HOST"] = urlsplit(document.repo.url).netloc.rpartition("@")[2]
     environment["GIT_SSH_COMMAND"] = ssh.ssh_command(places)
     config = (f"http.sslCAInfo={places.ca_file}",) if places.ca_file.exists() else ()
     return GitAccess(environment, config)
+
+
+def _proxy(policy: GitPolicy) -> dict[str, str]:
+    """Return how git is told of the class's proxy; ssh goes its own way."""
+    if not policy.proxy:
+        return {}
+    return {"https_proxy": policy.proxy, "no_proxy": ",".join(policy.no_proxy)}
 
 
 def secret_values(places: Places) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ class Ending(StrEnum):
     GONE = "gone"
     DEADLINE = "deadline"
     STOPPED = "stopped"
+    FULL = "full"
+    """The workspace is as full as it may get."""
 
 
 class Step(StrEnum):
@@ -29,6 +31,7 @@ class Step(StrEnum):
     SALVAGE = "salvage"
     POLICY = "policy"
     VERIFY = "verify"
+    COMPARE = "compare"
     PUSH = "push"
     REBASE = "rebase"
     KEEP = "keep"
@@ -40,6 +43,8 @@ class Wanted:
 
     change: bool = True
     push: bool = True
+    push_on_failure: bool = False
+    """Also what the checks rejected."""
     verify: bool = False
     read_only: bool = False
 
@@ -62,6 +67,13 @@ class Checks:
     passed: bool
     message: str = ""
     failed_setup: str = ""
+    comparable: bool = False
+    """The same checks on the base might show that nothing new fails."""
+
+    @property
+    def failed(self) -> bool:
+        """They have failed for good."""
+        return not self.passed and not self.comparable
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,7 @@ class Outcome:
     message: str = ""
 
 
+WORKSPACE_FULL = "the workspace was filled to 80 % of limits.workspaceSize"
 FINE = frozenset({Reason.COMPLETED, Reason.NO_CHANGE})
 """Stop reasons after which the facts decide."""
 
@@ -171,14 +184,14 @@ def _judge_no_change(facts: Facts) -> Outcome:
 def _judge_change(facts: Facts) -> Step | Outcome:
     if facts.wanted.read_only:
         return _rejected(Reason.POLICY_DENIED, "the task is read-only and the agent made a change")
-    if facts.moved and (next_ := _judge_moved(facts, facts.moved)):
+    if facts.moved and not _is_in_vain(facts) and (next_ := _judge_moved(facts, facts.moved)):
         return next_
     if facts.denied is None:
         return Step.POLICY
     if facts.denied:
         return _rejected(Reason.POLICY_DENIED, facts.denied)
     if facts.wanted.verify and (facts.checks is None or not facts.checks.passed):
-        return _judge_checks(facts.checks)
+        return _judge_checks(facts, facts.checks)
     if facts.wanted.push and facts.push_refused is None:
         return Step.PUSH
     if facts.push_refused:
@@ -191,7 +204,7 @@ def _judge_moved(facts: Facts, moved: Moved) -> Step | Outcome | None:
     """Return what a moved branch asks for; None while the rebased change is judged anew."""
     if moved.rebased is None:
         return Step.REBASE
-    refused = bool(facts.denied) or (facts.checks is not None and not facts.checks.passed)
+    refused = bool(facts.denied) or (facts.checks is not None and facts.checks.failed)
     if moved.rebased and not refused:
         return None
     if moved.kept is None:
@@ -201,12 +214,30 @@ def _judge_moved(facts: Facts, moved: Moved) -> Step | Outcome | None:
     return failed(Reason.BASE_MOVED, f"{moved.message}{why}; {where}")
 
 
-def _judge_checks(checks: Checks | None) -> Step | Outcome:
+def _is_in_vain(facts: Facts) -> bool:
+    """A rejected change was to be pushed and its branch has moved: it is not rebased."""
+    rejected = facts.checks is not None and facts.checks.failed
+    return rejected and facts.moved is not None and facts.moved.rebased is None
+
+
+def _judge_checks(facts: Facts, checks: Checks | None) -> Step | Outcome:
     if checks is None:
         return Step.VERIFY
     if checks.failed_setup:
         return failed(Reason.SETUP_FAILED, f"setup step {checks.failed_setup} failed")
-    return _rejected(Reason.VERIFICATION_FAILED, checks.message)
+    if checks.comparable:
+        return Step.COMPARE
+    wanted, untried = facts.wanted, facts.push_refused is None and not facts.moved
+    if wanted.push and wanted.push_on_failure and untried:
+        return Step.PUSH
+    return _rejected(Reason.VERIFICATION_FAILED, f"{checks.message}{_pushed_anyway(facts)}")
+
+
+def _pushed_anyway(facts: Facts) -> str:
+    if not facts.wanted.push or not facts.wanted.push_on_failure:
+        return ""
+    why = facts.moved.message if facts.moved else facts.push_refused
+    return f"; not pushed: {why}" if why else "; pushed all the same, as output.pushOnFailure asks"
 
 
 def _rescue(facts: Facts) -> Step | None:
@@ -220,6 +251,8 @@ def _rescue(facts: Facts) -> Step | None:
 def _unfinished(facts: Facts) -> Outcome:
     if facts.ending is Ending.DEADLINE:
         return failed(Reason.DEADLINE_EXCEEDED, "the run's time was over before the agent was done")
+    if facts.ending is Ending.FULL:
+        return failed(Reason.WORKSPACE_FULL, WORKSPACE_FULL)
     if facts.ending is Ending.STOPPED or facts.stop_reason == Reason.CANCELLED:
         return failed(Reason.NO_RESULT, "the pod was stopped before the agent was done")
     if facts.ending is Ending.GONE:

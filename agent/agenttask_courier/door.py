@@ -25,6 +25,7 @@ from agenttask_api.door import (
     Receipt,
 )
 from agenttask_api.result import MAX_REPORT_BYTES, AgentReport
+from agenttask_courier.doorroutes import ARTIFACT_NAME, DATABASE_ROUTE, ROUTES, openapi
 from agenttask_courier.errors import Refused, bad_request, too_large
 from agenttask_courier.gate import Gate, Relayed
 from agenttask_courier.inbox import RESERVED_NAMES, Inbox, stored
@@ -33,7 +34,7 @@ from agenttask_courier.journal import log
 HEARTBEAT_SECONDS = 15.0
 MAX_EVENTS_PER_SECOND = 50
 MAX_UPLOADS = 1000
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_NAME = re.compile(ARTIFACT_NAME)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", DoorEvent, AgentReport)
 
@@ -48,7 +49,7 @@ class Door:
     receipt: "asyncio.Future[Receipt]"
     databases: Handler | None = None
     """Answers `/db/{connection}`; None = the task has no connections."""
-    _pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
+    pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
     _upload: asyncio.Lock = field(default_factory=asyncio.Lock)
     _uploads: int = 0
 
@@ -57,17 +58,11 @@ class Door:
         app = web.Application(
             middlewares=[_errors, self._attached_first], client_max_size=MAX_MODEL_REQUEST_BYTES
         )
-        app.router.add_get("/lifeline", self.lifeline, allow_head=False)
-        app.router.add_post("/v1/chat/completions", self.chat)
-        app.router.add_get("/v1/models", self.models, allow_head=False)
-        app.router.add_post("/tokenize", self.tokenize)
-        app.router.add_post("/events", self.event)
-        app.router.add_put("/artifacts/{name}", self.artifact)
-        app.router.add_put("/bundle", self.bundle)
-        app.router.add_put("/result", self.result)
-        app.router.add_get("/receipt", self.get_receipt, allow_head=False)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, getattr(self, route.handler))
         if self.databases:
-            app.router.add_post("/db/{connection}", self._while_running(self.databases))
+            route = DATABASE_ROUTE
+            app.router.add_route(route.method, route.path, self._while_running(self.databases))
         return app
 
     @web.middleware
@@ -115,10 +110,12 @@ class Door:
     async def models(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(await self.gate.models())
 
+    async def openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(openapi())
+
     async def event(self, request: web.Request) -> web.StreamResponse:
-        body = await _parse(request, MAX_EVENT_BYTES)
-        event = _validated(DoorEvent, body)
-        if self._pace.admits(time.monotonic()):
+        event = _validated(DoorEvent, await _read(request, MAX_EVENT_BYTES))
+        if self.pace.admits(time.monotonic()):
             self.on_event(event)
         return web.Response(status=202)
 
@@ -140,7 +137,7 @@ class Door:
         return web.Response(status=201)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        report = _validated(AgentReport, await _parse(request, MAX_REPORT_BYTES))
+        report = _validated(AgentReport, await _read(request, MAX_REPORT_BYTES))
         async with self._upload:
             if not self.inbox.deliver(report):
                 raise Refused(409, "Conflict", "there is a result already")
@@ -218,9 +215,8 @@ async def _read(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _parse(request: web.Request, limit: int) -> object:
+def _parse(body: bytes) -> object:
     """Return the JSON body; nesting, invalid UTF-8 and NaN end in a 400."""
-    body = await _read(request, limit)
     try:
         return pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -228,15 +224,17 @@ async def _parse(request: web.Request, limit: int) -> object:
 
 
 async def _object(request: web.Request, limit: int) -> dict[str, object]:
-    body = await _parse(request, limit)
+    body = _parse(await _read(request, limit))
     if not isinstance(body, dict):
         raise bad_request("the body is no JSON object")
     return body
 
 
-def _validated(model: type[Model], body: object) -> Model:
+def _validated(model: type[Model], body: bytes) -> Model:
+    """Return the body as what it must be, to the letter: no text for a number."""
+    _parse(body)
     try:
-        return model.model_validate(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -25,6 +26,17 @@ MAX_CHOICES = 8
 BYTES_PER_TOKEN = 4
 """For counting an answer that tells no usage: rather too much than nothing."""
 _LENGTHS = ("max_tokens", "max_completion_tokens")
+CHAT_REQUEST: dict[str, Any] = {
+    "type": "object",
+    "required": ["messages"],
+    "properties": {
+        "messages": {"type": "array"},
+        "stream": {"enum": [False, None]},
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_CHOICES},
+        **{name: {"type": ["integer", "null"], "minimum": 1} for name in _LENGTHS},
+    },
+}
+"""JSON Schema of what the gate looks at; the rest is vLLM's to judge."""
 
 
 @dataclass(frozen=True)

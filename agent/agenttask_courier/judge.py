@@ -16,8 +16,10 @@ from agenttask_api.reasons import Reason
 from agenttask_api.result import Verification
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier import changes, intake, policy, push, rebase, salvage, verify
+from agenttask_courier import changes, intake, policy, push, rebase, salvage, submodules, verify
 from agenttask_courier.changes import Changes
+from agenttask_courier.checks import Bench
+from agenttask_courier.comparison import Checked, comparable
 from agenttask_courier.credentials import GitAccess, git_access, known_secrets, masked
 from agenttask_courier.decision import (
     Checks,
@@ -31,6 +33,7 @@ from agenttask_courier.decision import (
     Wanted,
     decide,
 )
+from agenttask_courier.fullness import VolumeFull
 from agenttask_courier.git import Git, GitFailed
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import clean, log
@@ -69,13 +72,15 @@ class Judge:
     facts: Facts = field(init=False)
 
     def __post_init__(self) -> None:
-        access = self.access or git_access(self.places)
+        access = self.access or git_access(self.places, self.document)
         self._git = Git(
             self.places.pristine_repo, self.places.tmp, access.environment, access.config
         )
         self._secrets = known_secrets(self.places, self.document) + self.own_secrets
         self._expected = self.clone.output_ref_commit
         self._judged: Changes | None = None
+        self._checked: Checked | None = None
+        self._bench = Bench(self._git, self.places, self.document, self.clone.submodules)
 
     async def judge(self, ending: Ending, seconds_left: Callable[[], float]) -> Outcome:
         """Return the outcome; `seconds_left` is the run's own clock, for the checks."""
@@ -86,6 +91,7 @@ class Judge:
             Step.SALVAGE: self._salvage,
             Step.POLICY: self._examine,
             Step.VERIFY: lambda: self._verify(seconds_left()),
+            Step.COMPARE: lambda: self._compare(seconds_left()),
             Step.PUSH: self._push,
             Step.REBASE: self._rebase,
             Step.KEEP: self._keep,
@@ -93,7 +99,7 @@ class Judge:
         while isinstance(step := decide(self.facts), Step):
             self.on_step(step)
             self.facts = await self._found(step, steps[step])
-        return step
+        return replace(step, message=clean(step.message))  # Of names and words of an attacker.
 
     async def _found(self, step: Step, effect: Callable[[], Awaitable[Facts]]) -> Facts:
         """Return the facts after one step; a failure of ours becomes a fact, too."""
@@ -102,6 +108,9 @@ class Judge:
         except TimeoutError:
             message = f"the run's time was over during {step}"
             return replace(self.facts, fault=Fault(Reason.DEADLINE_EXCEEDED, message))
+        except VolumeFull as error:
+            message = f"the checks filled the checkout's volume: {error}"
+            return replace(self.facts, fault=Fault(Reason.WORKSPACE_FULL, message))
         except (GitFailed, OSError, verify.VerifierGone, changes.TooManyChanges) as error:
             log("judge.fault", step=step, error=masked(str(error), self._secrets))
             return replace(self.facts, fault=_fault(step, error))
@@ -151,21 +160,23 @@ class Judge:
 
     async def _verify(self, seconds: float) -> Facts:
         assert self.evidence.changes is not None
-        checkout = await asyncio.to_thread(
-            verify.make_checkout, self._git, self.places, self.document, self.evidence.changes
-        )
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                answer = await verify.ask_verifier(self.places, self.document, checkout)
-            checked = await asyncio.to_thread(verify.conclude, answer, checkout)
-        finally:
-            for folder in (checkout.directory, checkout.reports):
-                verify.remove(folder)
-        self.evidence.verification = checked.verification
-        checks = Checks(
-            checked.verification.passed, checked.verification.message, checked.failed_setup
-        )
-        return replace(self.facts, checks=checks)
+        self._checked = await self._bench.check(self.evidence.changes, seconds)
+        self.evidence.verification = self._checked.verification
+        return replace(self.facts, checks=self._checks(comparable(self._checked)))
+
+    async def _compare(self, seconds: float) -> Facts:
+        assert self.evidence.changes is not None
+        assert self._checked is not None
+        verification = await self._bench.compare(self.evidence.changes, self._checked, seconds)
+        self.evidence.verification = verification
+        return replace(self.facts, checks=self._checks(comparable=False))
+
+    def _checks(self, comparable: bool) -> Checks:
+        assert self._checked is not None
+        assert self.evidence.verification is not None
+        found = self.evidence.verification
+        failed_setup = self._checked.failed_setup
+        return Checks(found.passed, found.message, failed_setup, comparable and not found.passed)
 
     async def _push(self) -> Facts:
         assert self.evidence.changes is not None
@@ -203,6 +214,8 @@ class Judge:
         author = (self.document.git.author_name, self.document.git.author_email)
         branch = self.document.branch()
         found = rebase.rebase(self._git, branch, judged, self._expected, author)
+        if self.clone.submodules and not submodules.same(self._git, judged.base, found.base):
+            raise rebase.NotClean("a submodule has moved, too")
         self._write_patch(found.base, found.commit)
         return found
 
@@ -241,6 +254,7 @@ def first_facts(document: TaskDocument, inbox: Inbox, ending: Ending) -> Facts:
         wanted=Wanted(
             change=document.change_wanted(),
             push=mode == OutputMode.BRANCH,
+            push_on_failure=document.output.push_on_failure,
             verify=bool(document.verify),
             read_only=document.constraints.read_only,
         ),

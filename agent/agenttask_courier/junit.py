@@ -1,4 +1,4 @@
-"""Count tests in JUnit XML that hostile code may have written.
+"""Read tests from JUnit XML that hostile code may have written: how many, and which.
 
 Streamed through expat: no document type, no entities, no tree in memory, a cap on
 bytes and files, and no link is followed on the way to a file.
@@ -6,7 +6,8 @@ bytes and files, and no link is followed on the way to a file.
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
@@ -15,6 +16,10 @@ from agenttask_courier.journal import log
 
 MAX_REPORT_BYTES = 5 * 1024 * 1024
 MAX_REPORTS = 50
+MAX_NAMES = 10_000
+MAX_NAME_CHARACTERS = 300
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_KINDS = ("passed", "failed", "skipped")
 _MARKS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
@@ -22,73 +27,90 @@ class BadReport(ValueError):
     """Not a JUnit report that we read."""
 
 
+@dataclass(frozen=True)
+class Cases:
+    """The tests of one step."""
+
+    counts: TestCounts
+    passed: frozenset[str]
+    failed: frozenset[str]
+    """Also those that failed once and passed once."""
+    whole: bool = True
+    """Every test has its name here; not so beyond MAX_NAMES."""
+
+
 @dataclass
-class _Counter:
+class _Reader:
     """expat's handlers; only test cases and their marks matter."""
 
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_KINDS, 0))
+    names: dict[str, set[str]] = field(default_factory=lambda: {k: set() for k in _KINDS})
+    name: str = ""
     mark: str = ""
 
-    def start(self, name: str, _attributes: dict[str, str]) -> None:
-        if name == "testcase":
-            self.mark = "passed"
-        elif name in _MARKS and self.mark != "failed":
-            self.mark = _MARKS[name]
+    def start(self, element: str, attributes: dict[str, str]) -> None:
+        if element == "testcase":
+            said = f"{attributes.get('classname', '')}::{attributes.get('name', '')}"
+            self.name, self.mark = said[:MAX_NAME_CHARACTERS], "passed"
+        elif element in _MARKS and self.mark != "failed":
+            self.mark = _MARKS[element]
 
-    def end(self, name: str) -> None:
-        if name == "testcase":
-            setattr(self, self.mark, getattr(self, self.mark) + 1)
-            self.mark = ""
+    def end(self, element: str) -> None:
+        if element != "testcase" or not self.mark:
+            return
+        self.counts[self.mark] += 1
+        if sum(len(names) for names in self.names.values()) <= MAX_NAMES:
+            self.names[self.mark].add(self.name)
+        self.mark = ""
 
-    def counts(self) -> TestCounts:
-        return TestCounts(passed=self.passed, failed=self.failed, skipped=self.skipped)
+    def cases(self) -> Cases:
+        failed = frozenset(self.names["failed"])
+        whole = sum(len(names) for names in self.names.values()) <= MAX_NAMES
+        counts = TestCounts(**self.counts)
+        return Cases(counts, frozenset(self.names["passed"]) - failed, failed, whole)
 
 
-def count_tests(text: bytes) -> TestCounts:
-    """Return the counts of one report; raises BadReport."""
-    counter = _Counter()
+def read_report(text: bytes, reader: _Reader) -> None:
+    """Add the cases of one report; raises BadReport, what was read before it is kept."""
     parser = expat.ParserCreate()
-    parser.StartElementHandler = counter.start
-    parser.EndElementHandler = counter.end
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
     parser.StartDoctypeDeclHandler = _forbid
     try:
         parser.Parse(text, True)
-    except (expat.ExpatError, AttributeError) as error:
+    except expat.ExpatError as error:
         raise BadReport(str(error)) from error
-    return counter.counts()
 
 
-def read_reports(folder: Path) -> TestCounts | None:
-    """Return the sum over all reports of a folder; None when there is no readable one."""
-    found = []
-    for name, text in _texts(folder):
+def read_reports(reports: Path, step: str) -> Cases | None:
+    """Return the tests in all reports of a step's folder; None when there is no readable one."""
+    reader, readable = _Reader(), 0
+    for name, text in _texts(reports, step):
         try:
-            found.append(count_tests(text))
+            read_report(text, reader)
+            readable += 1
         except BadReport as error:
             log("junit.unreadable", file=name, error=str(error))
-    if not found:
-        return None
-    return TestCounts(
-        passed=sum(c.passed for c in found),
-        failed=sum(c.failed for c in found),
-        skipped=sum(c.skipped for c in found),
-    )
+    return reader.cases() if readable else None
 
 
-def _texts(folder: Path) -> list[tuple[str, bytes]]:
+def _texts(reports: Path, step: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every report; a link on the way leads nowhere."""
+    handles: list[int] = []
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        for folder in (os.fspath(reports), step):
+            within = handles[-1] if handles else None
+            handles.append(os.open(folder, _FOLDER, dir_fd=within))
+        names = os.listdir(handles[-1])  # noqa: PTH208 - a path could be swapped for a link.
+        for name in sorted(n for n in names if n.endswith(".xml"))[:MAX_REPORTS]:
+            text = _text(name, handles[-1])
+            if text is not None:
+                yield name, text
     except OSError:
-        return []
-    try:
-        names = os.listdir(handle)  # noqa: PTH208 - a path could be swapped for a link.
-        reports = sorted(n for n in names if n.endswith(".xml"))[:MAX_REPORTS]
-        texts = [(name, _text(name, handle)) for name in reports]
+        return
     finally:
-        os.close(handle)
-    return [(name, text) for name, text in texts if text is not None]
+        for handle in handles:
+            os.close(handle)
 
 
 def _text(name: str, folder: int) -> bytes | None:

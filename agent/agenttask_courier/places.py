@@ -40,6 +40,11 @@ class Places:
         return self.pristine / Path(names.PRISTINE_REPO).name
 
     @property
+    def modules(self) -> Path:
+        """The bare repositories of submodules."""
+        return self.pristine / "modules"
+
+    @property
     def clone_facts(self) -> Path:
         return self.pristine / Path(names.CLONE_FACTS).name
 

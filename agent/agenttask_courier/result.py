@@ -35,6 +35,7 @@ class Account:
     report: AgentReport | None
     usage: Usage
     files: tuple[StoredFile, ...] = ()
+    events_dropped: int = 0
 
 
 def build_result(account: Account) -> AgentResult:
@@ -72,6 +73,7 @@ def build_result(account: Account) -> AgentResult:
         plan=report.plan,
         requirements=report.requirements,
         agent_tests=report.tests,
+        events_dropped=account.events_dropped,
     )
 
 

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agenttask_courier.changes import GITLINK
 from agenttask_courier.git import Git
 
 MAX_FILES = 50_000
@@ -105,6 +106,8 @@ def _entry(walk: _Walk, folder: int, name: bytes, path: bytes, depth: int) -> No
 
 
 def _subfolder(walk: _Walk, folder: int, name: bytes, path: bytes, depth: int) -> None:
+    if path in walk.base and walk.base[path].mode == GITLINK:
+        return  # A submodule: its files are no part of this repository.
     handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
     try:
         _folder(walk, handle, path + b"/", depth + 1)
@@ -170,5 +173,5 @@ def _deleted(walk: _Walk) -> list[bytes]:
     return [
         path
         for path, item in walk.base.items()
-        if path not in walk.seen and item.mode != "160000" and not path.startswith(kept)
+        if path not in walk.seen and item.mode != GITLINK and not path.startswith(kept)
     ]

@@ -23,11 +23,12 @@ from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, first_of
 from agenttask_courier.databases import make_handler
-from agenttask_courier.decision import Ending, Outcome, Step, failed
-from agenttask_courier.door import Door
+from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
+from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
 from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
+from agenttask_courier.fullness import until_full
 from agenttask_courier.gate import Gate, new_client
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
@@ -104,6 +105,7 @@ class Courier:
         self.redaction = make_redaction(places, document, key)
         lines = LogLines(document.identity, self.settings.index, self.redaction)
         self.log_service = LogService(self.publisher, lines)
+        self.pace = Pace(MAX_EVENTS_PER_SECOND)
 
     def terminate(self) -> None:
         """Take SIGTERM: end as soon as the outcome is settled."""
@@ -116,7 +118,7 @@ class Courier:
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         connections, keys = self.document.connections, self.places.db_secrets
         databases = make_handler(connections, keys) if connections else None
-        door = Door(self.gate, self.inbox, self._on_event, receipt, databases)
+        door = Door(self.gate, self.inbox, self._on_event, receipt, databases, self.pace)
         async with (
             self._published(),
             control(self.places.control_socket, self._hurry, self.settled),
@@ -155,13 +157,28 @@ class Courier:
 
     async def _agent_ended(self) -> Ending:
         inbox, ending = self.inbox, self.clocks.ending
-        left = self.clocks.run_left()
-        await first_of(inbox.delivered.wait(), inbox.gone.wait(), ending.wait(), seconds=left)
+        filling = until_full(self.places.workspace, self.document.workspace_bytes)
+        full = asyncio.create_task(filling)
+        waits = (inbox.delivered.wait(), inbox.gone.wait(), ending.wait(), asyncio.wait({full}))
+        await first_of(*waits, seconds=self.clocks.run_left())
+        said = "" if full.cancel() else full.result()
         if inbox.report is not None:
             return Ending.DELIVERED
+        if said:
+            return self._workspace_full(said)
         if inbox.gone.is_set():
             return Ending.GONE
         return await self._agent_told_to_end()
+
+    def _workspace_full(self, said: str) -> Ending:
+        """Write the digest before anything else: an eviction leaves a second and no more."""
+        log("workspace.full", said=said)
+        self.gate.close("the workspace is full")
+        outcome = failed(Reason.WORKSPACE_FULL, WORKSPACE_FULL)
+        self.words.say(
+            final=True, reason=outcome.reason, phase=outcome.phase, message=outcome.message
+        )
+        return Ending.FULL
 
     async def _agent_told_to_end(self) -> Ending:
         """Let an agent whose time is over hand in what it has."""
@@ -226,6 +243,7 @@ class Courier:
             self.inbox.report,
             self.gate.usage,
             gather_files(self.inbox, evidence),
+            self.pace.dropped + self.publisher.dropped,
         )
 
     def _make_judge(self) -> Judge:

@@ -66,9 +66,12 @@ async def run_all(
     path = os.environ.get("PATH", _DEFAULT_PATH)
 
     async def run(command: Command) -> StepResult:
-        environment = step_environment(
-            command.name, reports, asked.env, path, places.home, places.tmp
-        )
+        own = reports / command.name
+        try:
+            own.mkdir(exist_ok=True)
+        except OSError as error:  # A step before it has put something there.
+            return StepResult(name=command.name, output=f"no folder for reports: {error}")
+        environment = step_environment(command.name, own, asked.env, path, places.home, places.tmp)
         result = await run_step(command, directory, environment)
         sweep()
         log("verify.step", step=command.name, exit=result.exit_code, timed_out=result.timed_out)

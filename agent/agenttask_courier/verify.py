@@ -6,20 +6,25 @@ in its own container, and removed again. Its reports are hostile text.
 
 import asyncio
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import httpx
 from pydantic import ValidationError
 
+from agenttask_api.clonefacts import Submodule
 from agenttask_api.door import VerifyAnswer, VerifyRequest
 from agenttask_api.result import StepResult, Verification
+from agenttask_api.status import TestCounts
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier import junit
-from agenttask_courier.changes import Changes, Entry, printable
+from agenttask_courier.changes import GITLINK, Changes, Entry, printable
+from agenttask_courier.comparison import Checked
 from agenttask_courier.git import Git
 from agenttask_courier.globs import matching
 from agenttask_courier.places import Places
+from agenttask_courier.submodules import write_files
 
 SOCKET_WAIT_SECONDS = 30.0
 CHECKOUT_TIMEOUT_SECONDS = 300.0
@@ -42,17 +47,13 @@ class Checkout:
     """Protected paths that the candidate changed and that are the base's here."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What the checks said."""
-
-    verification: Verification
-    failed_setup: str = ""
-    """Name of the setup step that failed."""
-
-
 def make_checkout(
-    git: Git, places: Places, document: TaskDocument, changes: Changes, number: int = 1
+    git: Git,
+    places: Places,
+    document: TaskDocument,
+    changes: Changes,
+    submodules: Sequence[Submodule] = (),
+    number: int = 1,
 ) -> Checkout:
     """Write the candidate's tree, protected paths restored, to /checkout/<number>."""
     directory = places.checkout / str(number)
@@ -63,6 +64,10 @@ def make_checkout(
     protected = set(matching(changes.paths, document.protect))
     restored = [entry for entry in changes.entries if entry.path in protected]
     _write_tree(git, places, changes.commit, restored, directory)
+    removed = {entry.path for entry in changes.entries if entry.old_mode == GITLINK}
+    for found in submodules:
+        if not removed.intersection((found.path, *map(str, PurePosixPath(found.path).parents))):
+            write_files(places.modules, places.tmp, found, directory)
     return Checkout(directory, reports, tuple(printable(entry.path) for entry in restored))
 
 
@@ -98,14 +103,27 @@ def conclude(answer: VerifyAnswer, checkout: Checkout) -> Checked:
     """Return what the steps and their reports mean together."""
     setup_failures = [s.name for s in answer.setup if s.exit_code != 0]
     failures = [s for s in answer.verify if s.exit_code != 0]
+    read = ((s.name, junit.read_reports(checkout.reports, s.name)) for s in answer.verify)
+    cases = {name: found for name, found in read if found}
     verification = Verification(
         passed=not setup_failures and not failures,
         steps=(*answer.setup, *answer.verify),
-        tests=junit.read_reports(checkout.reports),
+        tests=_sum(cases.values()),
         protected_touched=checkout.touched,
         message="; ".join(_said(step) for step in failures),
     )
-    return Checked(verification, setup_failures[0] if setup_failures else "")
+    return Checked(verification, setup_failures[0] if setup_failures else "", answer.verify, cases)
+
+
+def _sum(found: Iterable[junit.Cases]) -> TestCounts | None:
+    counts = [cases.counts for cases in found]
+    if not counts:
+        return None
+    return TestCounts(
+        passed=sum(c.passed for c in counts),
+        failed=sum(c.failed for c in counts),
+        skipped=sum(c.skipped for c in counts),
+    )
 
 
 def _write_tree(

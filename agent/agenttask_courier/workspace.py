@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier import submodules
 from agenttask_courier.git import Git
 from agenttask_courier.places import Places
 
@@ -34,6 +35,8 @@ def lay_out(places: Places, document: TaskDocument, facts: CloneFacts) -> None:
         extra={"GIT_WORK_TREE": str(places.repo)},
         timeout=_CHECKOUT_TIMEOUT_SECONDS,
     )
+    for found in facts.submodules:
+        submodules.write_files(places.modules, places.tmp, found, places.repo)
 
 
 def base_branch(facts: CloneFacts) -> str:

@@ -22,6 +22,7 @@ ImageGlob = Annotated[
 
 DEFAULT_CLASS_ANNOTATION = "agenttask.dev/is-default-class"
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
+PROXY = r"^(https?://[^\s/@]+)?$"
 DEFAULT_DENY_PATHS = (".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "Jenkinsfile")
 """CI definitions run with the repository's own secrets, so a change to them is refused."""
 
@@ -159,6 +160,12 @@ class Git(APIModel):
     author_email: Annotated[str, Field(min_length=3, max_length=254)] = "agenttask@noreply.invalid"
     deny_paths: Annotated[tuple[Glob, ...], Field(max_length=64)] = DEFAULT_DENY_PATHS
     secret_scan: bool = True
+    proxy: Annotated[str, Field(max_length=1024, pattern=PROXY)] = ""
+    """Of https to git servers, `http://host:port`; empty = none. It cannot hold a password."""
+    no_proxy: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=32)
+    ] = ()
+    """Hosts and domains that are reached without it."""
 
 
 class Council(APIModel):

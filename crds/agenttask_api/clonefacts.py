@@ -4,6 +4,16 @@ from agenttask_api.reasons import Reason
 from agenttask_api.schema import OpenAPIModel
 
 
+class Submodule(OpenAPIModel):
+    """One submodule that was fetched."""
+
+    path: str
+    """From the repository's root; a submodule's own submodule has a longer one."""
+    commit: str
+    repository: str
+    """Name of its bare repository below `/pristine/modules`."""
+
+
 class CloneFacts(OpenAPIModel):
     """Written to names.CLONE_FACTS after a good clone."""
 
@@ -14,6 +24,8 @@ class CloneFacts(OpenAPIModel):
     output_ref_commit: str = ""
     """What the output branch pointed to at clone time; empty = it did not exist.
     The push compares with it and changes nothing if somebody else pushed."""
+    submodules: tuple[Submodule, ...] = ()
+    """Outer ones before those inside them."""
 
 
 class CloneFailure(OpenAPIModel):

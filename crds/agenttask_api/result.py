@@ -137,6 +137,10 @@ class Verification(OpenAPIModel):
     tests: TestCounts | None = None
     protected_touched: tuple[str, ...] = ()
     """Protected paths that the candidate had changed; the base's were used."""
+    known_failures: tuple[str, ...] = ()
+    """Tests that fail on the base commit, too, as `classname::name`; at most 50."""
+    new_failures: tuple[str, ...] = ()
+    """What fails here and not on the base; empty when the base was not asked. At most 50."""
     message: str = ""
 
 
@@ -190,4 +194,6 @@ class AgentResult(OpenAPIModel):
     """Claims, for a person to check: the verdict does not depend on them."""
     agent_tests: AgentTests = AgentTests()
     """What the agent saw; `artifacts.tests` is what verification counted."""
+    events_dropped: int = 0
+    """Progress events that came too fast or found the buffer full, and were not published."""
     truncated: bool = False

@@ -54,6 +54,9 @@ class GitPolicy(OpenAPIModel):
     author_email: str = "agenttask@noreply.invalid"
     deny_paths: tuple[str, ...] = DEFAULT_DENY_PATHS
     secret_scan: bool = True
+    proxy: str = ""
+    """Of https to git servers; empty = none."""
+    no_proxy: tuple[str, ...] = ()
 
 
 class Clocks(OpenAPIModel):
@@ -93,6 +96,8 @@ class TaskDocument(OpenAPIModel):
     artifacts: Artifacts
     git: GitPolicy = GitPolicy()
     clocks: Clocks
+    workspace_bytes: int = 0
+    """`limits.workspaceSize`: of the workspace and of the checkout each; 0 = not bounded."""
 
     def branch(self) -> str:
         """Return the branch that a change is pushed to."""

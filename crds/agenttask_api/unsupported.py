@@ -16,10 +16,8 @@ UNSUPPORTED_TASK_FIELDS: tuple[str, ...] = (
     "agents.atLeast",
     "deliberation.rounds",
     "deliberation.selectTop",
-    "output.pushOnFailure",
     "artifacts.include",
     "artifacts.maxBytes",
-    "repo.submodules",
 )
 
 UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {

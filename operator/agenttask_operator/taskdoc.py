@@ -15,7 +15,7 @@ from agenttask_api.taskdocument import (
     TaskDocument,
     TaskIdentity,
 )
-from agenttask_operator.admission import Granted, InvalidTask
+from agenttask_operator.admission import Granted, InvalidTask, parse_quantity
 
 
 def build_document(
@@ -54,6 +54,7 @@ def build_document(
         artifacts=task.artifacts,
         git=_git(class_),
         clocks=_clocks(class_, granted),
+        workspace_bytes=int(parse_quantity(task.limits.workspace_size)),
     )
     size = len(write_document(document).encode())
     if size > MAX_DOCUMENT_BYTES:
@@ -95,6 +96,8 @@ def _git(class_: AgentClassSpec) -> GitPolicy:
         author_email=class_.git.author_email,
         deny_paths=class_.git.deny_paths,
         secret_scan=class_.git.secret_scan,
+        proxy=class_.git.proxy,
+        no_proxy=class_.git.no_proxy,
     )
 
 

@@ -43,6 +43,16 @@ def ask():
         server.__exit__(None, None, None)
 
 
+def test_with_a_key_everything_below_v1_demands_it():
+    app = make_app([script_of({"content": "hi"})], key="sk-rehearsed")
+    with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        given = [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "sk-rehearsed"}]
+        assert [client.get("/v1/models", headers=h).status_code for h in given] == [401] * 3
+        good = {"Authorization": "Bearer sk-rehearsed"}
+        assert client.get("/v1/models", headers=good).status_code == 200
+        assert client.get("/health").status_code == 200
+
+
 def test_an_answer_has_the_shape_of_vllm_and_says_that_it_is_a_rehearsal(ask):
     response = ask(script_of(call("files_read_file", path="a") | {"content": "I look."}))(USER)
     body = response.json()

@@ -19,6 +19,7 @@ from agenttask_api.door import MAX_EVENT_BYTES, DoorEvent, Receipt
 from agenttask_api.result import MAX_REPORT_BYTES
 from agenttask_courier import door as door_module
 from agenttask_courier.door import Door, Pace
+from agenttask_courier.doorroutes import openapi
 from agenttask_courier.gate import Gate, new_client
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.sockets import listen
@@ -77,6 +78,11 @@ async def test_chat_goes_through_and_errors_look_like_vllms(opened: Open):
     answer = await opened.client.post("/v1/chat/completions", json={**body, "stream": True})
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "code"}
+
+
+async def test_the_schema_can_be_asked_for(opened: Open):
+    answer = await opened.client.get("/openapi.json")
+    assert (answer.status_code, answer.json()) == (200, openapi())
 
 
 @pytest.mark.parametrize(

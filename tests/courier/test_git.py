@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.courier.conftest import write_files
+from tests.courier.conftest import document_of, write_files
 from tests.servers.githttps import PASSWORD
 
 from agenttask_courier.credentials import git_access, masked, secret_values
@@ -70,7 +70,7 @@ def test_outside_configuration_is_not_read(places: Places):
 
 def test_ssh_key_is_copied_for_its_owner_alone_and_hosts_are_checked(places: Places):
     write_files(places.git_secret, {"ssh-privatekey": "key\n", "known_hosts": "h ssh-ed25519 A\n"})
-    command = git_access(places).environment["GIT_SSH_COMMAND"]
+    command = git_access(places, document_of("ssh://git@h/x.git")).environment["GIT_SSH_COMMAND"]
     copy = places.tmp / "git-ssh-key"
     assert f"-i {copy}" in command
     assert copy.stat().st_mode & 0o777 == 0o600

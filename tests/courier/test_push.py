@@ -17,7 +17,7 @@ BRANCH = "agenttask/x"
 @pytest.fixture
 def candidate(places: Places, origin: Origin, make_document: MakeDocument) -> tuple[Git, str]:
     assert clone(places, make_document()) == 0
-    access = git_access(places)
+    access = git_access(places, make_document())
     pristine = Git(places.pristine_repo, places.tmp, access.environment, access.config)
     base = git(places.repo, "rev-parse", "HEAD")
     write_files(places.repo, {"new": "new"})

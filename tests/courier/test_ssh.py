@@ -53,9 +53,9 @@ def failure(places: Places) -> CloneFailure:
     return CloneFailure.model_validate_json(places.termination_log.read_text("utf-8"))
 
 
-def commit_of(places: Places) -> tuple[Git, str]:
+def commit_of(places: Places, document: TaskDocument) -> tuple[Git, str]:
     """Return the pristine repository and a new commit in it."""
-    access = git_access(places)
+    access = git_access(places, document)
     pristine = Git(places.pristine_repo, places.tmp, access.environment, access.config)
     base = CloneFacts.model_validate_json(places.clone_facts.read_bytes()).base_commit
     who = {f"GIT_{w}_{k}": "x" for w in ("AUTHOR", "COMMITTER") for k in ("NAME", "EMAIL")}
@@ -66,7 +66,7 @@ def commit_of(places: Places) -> tuple[Git, str]:
 def test_clone_and_push(places: Places, document: TaskDocument, bare: Path):
     assert clone(places, document) == 0
     assert (places.repo / "src/calc.py").exists()
-    pristine, commit = commit_of(places)
+    pristine, commit = commit_of(places, document)
     secrets = secret_values(places)
     assert push(pristine, document.repo.url, commit, "agenttask/x", "", secrets) == ""
     assert git(bare, "rev-parse", "agenttask/x") == commit
@@ -173,7 +173,7 @@ def test_the_key_is_in_no_process_and_no_file_but_the_container_s_own(
     sshd.witness.write_text(keep.replace("exec", f"{look}exec"), "utf-8")
     try:
         assert clone(places, document) == 0
-        pristine, commit = commit_of(places)
+        pristine, commit = commit_of(places, document)
         assert push(pristine, document.repo.url, commit, "agenttask/y", "", ()) == ""
     finally:
         sshd.witness.write_text(keep, "utf-8")

@@ -65,7 +65,7 @@ async def test_environment_is_made_from_nothing(
     assert seen["FOO"] == "bar"
     assert seen["CI"] == "true"
     assert seen["HOME"] == str(places.home)
-    assert seen["AGENTTASK_REPORTS"] == str(places.checkout / "1-reports")
+    assert seen["AGENTTASK_REPORTS"] == str(places.checkout / "1-reports" / "s")
     assert "/evil" not in result.output
 
 

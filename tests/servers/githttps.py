@@ -34,7 +34,11 @@ class GitServer:
     username: str = USERNAME
     fail_with: list[int] = field(default_factory=list)
     """Statuses for the next requests, first one first."""
+    redirect_to: str = ""
+    """Where everybody who may see the repository is sent instead; empty = nowhere."""
     requests: list[str] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
+    """What each request said of who it is; empty = nothing."""
     on_request: Callable[[], None] = lambda: None
     """Called while the client waits for its answer."""
 
@@ -82,12 +86,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.state.requests.append(f"{self.command} {self.path}")
+        self.state.authorizations.append(self.headers.get("Authorization", ""))
         body = self._body()
         self.state.on_request()
         if self.state.fail_with:
             self._answer(self.state.fail_with.pop(0), [], b"a bad day\n")
         elif self.state.auth and not self._authorized():
             self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"who are you?\n")
+        elif self.state.redirect_to:
+            rest = self.path.partition(".git")[2]
+            self._answer(302, [("Location", f"{self.state.redirect_to}{rest}")], b"")
         else:
             self._answer(*_backend(self.state.root, self, body))
 

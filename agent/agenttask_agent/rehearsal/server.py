@@ -6,6 +6,7 @@ derived from the request.
 
 import asyncio
 import hashlib
+import hmac
 import json
 import re
 import signal
@@ -157,12 +158,11 @@ def _check_lengths(request: Body, longest: int) -> None:
         )
 
 
-def make_app(scripts: Sequence[Script]) -> web.Application:
-    """Return the server as an application, not yet listening."""
+def make_app(scripts: Sequence[Script], key: str = "") -> web.Application:
+    """Return the server as an application, not yet listening; a key is then demanded."""
     stage = Stage(scripts)
-    app = web.Application(
-        middlewares=[_vllm_manners(stage.name)], client_max_size=MAX_REQUEST_BYTES
-    )
+    guards = [_vllm_manners(stage.name), *([_key_demanded(key)] if key else [])]
+    app = web.Application(middlewares=guards, client_max_size=MAX_REQUEST_BYTES)
     app[STAGE] = stage
     app.add_routes(
         [
@@ -213,16 +213,16 @@ async def _metrics(_: web.Request) -> web.StreamResponse:
     return web.Response(text=METRICS)
 
 
-def serve(scripts: Sequence[Script], host: str, port: int) -> None:
+def serve(scripts: Sequence[Script], host: str, port: int, key: str = "") -> None:
     """Listen until interrupted; the address is printed once it is open."""
-    asyncio.run(_serve(scripts, host, port))
+    asyncio.run(_serve(scripts, host, port, key))
 
 
-async def _serve(scripts: Sequence[Script], host: str, port: int) -> None:
+async def _serve(scripts: Sequence[Script], host: str, port: int, key: str) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runner = web.AppRunner(make_app(scripts), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(make_app(scripts, key), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -251,6 +251,20 @@ def _vllm_manners(name: str) -> Middleware:
         return response
 
     return manners
+
+
+def _key_demanded(key: str) -> Middleware:
+    """Refuse what lies below /v1 without the key, as vLLM with VLLM_API_KEY does."""
+    expected = f"Bearer {key}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if request.path.startswith("/v1") and not hmac.compare_digest(given, expected):
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        return await handler(request)
+
+    return guard
 
 
 async def _json(request: web.Request) -> Body:
