@@ -45,8 +45,7 @@ def testbed(crds: Kubectl, git_access: services.GitAccess) -> Kubectl:
     scripts += sorted((ROOT / "tests" / "e2e" / "rehearsals").glob("*.yaml"))
     services.deploy_model(crds, WHERE, scripts)
     services.wait_for(crds, WHERE, "nats", "git", "model")
-    settings = {"NATS_URL": NATS_URL, "CLUSTER_ID": "test", "AGENT_IMAGE": images.PRODUCT[1].tag}
-    product.install_operator(crds, settings)
+    product.install_operator(crds, {"nats": {"url": NATS_URL}, "clusterID": "test"})
     endpoint = f"http://model.{WHERE}.svc:8000"
     crds.apply(product.default_class(endpoint, REHEARSAL_MODEL, NATS_URL))
     return crds
