@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note
@@ -17,6 +18,8 @@ class Defaults:
     agent_image: str
     nats_url: str = ""
     cluster_id: str = "default"
+    egress: tuple[dict[str, Any], ...] | None = None
+    """NetworkPolicyEgressRules of every task; None = no policies are made."""
 
 
 @dataclass(frozen=True)

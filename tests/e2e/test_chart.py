@@ -14,7 +14,7 @@ from tests.e2e.tasks import Home, condition, eventually, jobs, pods, status, tas
 
 from agenttask_testbed import chart, images
 from agenttask_testbed.chart import SYSTEM, Helm
-from agenttask_testbed.commands import Kubectl
+from agenttask_testbed.commands import CommandFailed, Kubectl
 from agenttask_testbed.demo import REHEARSAL_MODEL, WHERE
 
 SLOW = "Take your time and add the greeting to utils.py."
@@ -44,7 +44,7 @@ def helm(home: Home, alone: None) -> Iterator[Helm]:
     home.kubectl("delete", "validatingadmissionpolicy", "-l", release)
 
 
-def values(home: Home, **operator: Any) -> dict[str, Any]:
+def values(home: Home, enforced: str = "Unknown", **operator: Any) -> dict[str, Any]:
     """Return a trial's values, for this namespace alone."""
     return {
         "namespaces": [home.namespace],
@@ -52,6 +52,7 @@ def values(home: Home, **operator: Any) -> dict[str, Any]:
         "defaultClass": {"name": CLASS, "isDefault": False, "spec": {"flushSeconds": 60}},
         "nats": {"bundled": {"enabled": True, "image": images.NATS.tag}},
         "operator": operator,
+        "networkPolicy": {"enforced": enforced},
     }
 
 
@@ -80,7 +81,8 @@ def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_runnin
     """Half a minute for each of the four is helm's and the rollouts' own."""
     old = chart.package("0.0.1", tmp_path)
     adopt = ("--take-ownership", "--force-conflicts", "--wait", "--timeout=2m")
-    helm.apply("trial", values(home), *adopt, chart=old)
+    # This cluster enforces nothing, so `helm test` has to find that out.
+    helm.apply("trial", values(home, enforced="True"), *adopt, chart=old)
     first = uid(home)
     begin(home, "upgraded")
 
@@ -90,14 +92,19 @@ def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_runnin
     said = until(home, "upgraded", phase="Succeeded")
     assert condition(said, "EventsPublished")["status"] == "True"
     assert (len(jobs(home, "upgraded")), len(pods(home, "upgraded"))) == (1, 1)
-    assert unanswered(metrics(home)) == []
+    assert "the task ran without a model" in helm("test", "trial", "--logs", "--timeout=3m")
 
     begin(home, "rolled-back")
+    assert unanswered(metrics(home)) == []
     helm("rollback", "trial", "1", "--wait", "--timeout=2m")
     assert uid(home) == first
     until(home, "rolled-back", phase="Succeeded")
     assert (len(jobs(home, "rolled-back")), len(pods(home, "rolled-back"))) == (1, 1)
-    assert "SUCCEEDED" in helm("test", "trial", "--timeout=3m").upper()
+    told = home.kubectl.get("agentclass", CLASS)["status"]
+    assert condition(told, "EgressEnforced")["status"] == "True"
+    with pytest.raises(CommandFailed):
+        helm("test", "trial", "--timeout=3m")
+    assert "egress-is-enforced" in home.run("logs", "trial-agenttask-test")
 
     begin(home, "left-alone")
     helm("uninstall", "trial", "--wait", "--timeout=1m")
