@@ -75,7 +75,7 @@ def _own_rules(spec: AgentClassSpec, namespace: str, nats_url: str) -> Iterator[
 def _endpoints(spec: AgentClassSpec, nats_url: str) -> list[str]:
     engines = [toolchain.docker_host for toolchain in spec.toolchains]
     found = [spec.model.endpoint, spec.nats.url or nats_url, *engines]
-    return list(dict.fromkeys(url for url in found if url and not url.startswith("unix:")))
+    return list(dict.fromkeys(url for url in found if url))
 
 
 def _endpoint_rule(url: str, namespace: str) -> Object | None:

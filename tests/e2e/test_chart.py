@@ -92,6 +92,10 @@ def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_runnin
     said = until(home, "upgraded", phase="Succeeded")
     assert condition(said, "EventsPublished")["status"] == "True"
     assert (len(jobs(home, "upgraded")), len(pods(home, "upgraded"))) == (1, 1)
+    wall = home.get("networkpolicy", "agenttask-trial")
+    assert wall["metadata"]["ownerReferences"][0]["uid"] == first
+    selected = wall["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= pods(home, "upgraded")[0]["metadata"]["labels"].items()
     assert "the task ran without a model" in helm("test", "trial", "--logs", "--timeout=3m")
 
     begin(home, "rolled-back")
