@@ -65,6 +65,14 @@ check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	hack/generated --check
+	hack/chart check
+
+.PHONY: install.yaml check-rules
+install.yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
+	hack/chart install-yaml
+
+check-rules: ## Check the alerts with promtool; builds it the first time, which takes minutes
+	"$$(hack/cluster/kind binary promtool)" check rules charts/agenttask/files/rules.yaml
 
 fmt: $(VENV)/ready ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

@@ -62,6 +62,7 @@ LABEL_RUN_KEY = f"{GROUP}/run-key"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 """Kueue's own label: which LocalQueue decides when the Job may run."""
 LABEL_ROLE = f"{GROUP}/role"
+LABEL_CLASS = f"{GROUP}/class"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "agenttask"
 
@@ -74,6 +75,13 @@ only sent before the first model call."""
 
 GRACE_SECONDS = 60
 """terminationGracePeriodSeconds of the pod: the courier's time for its last words."""
+
+
+def class_label(class_name: str) -> str:
+    """Return a class's name as a label can say it; a long one ends with a hash of itself."""
+    if len(class_name) <= 63:
+        return class_name
+    return f"{class_name[:46]}-{hashlib.sha256(class_name.encode()).hexdigest()[:16]}"
 
 
 def job_name(task_name: str, uid: str, run_key: str) -> str:

@@ -25,7 +25,6 @@ UNSUPPORTED_TASK_VALUES: dict[str, tuple[str, ...]] = {
 }
 
 UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
-    "egress",
     "council.agents",
     "council.rounds",
     "council.weights",

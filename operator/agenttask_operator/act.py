@@ -7,11 +7,12 @@ was stopped for a while may have been replaced without knowing it.
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from agenttask_api.reasons import Kind, Reason, meaning
 from agenttask_operator.actions import (
     Action,
+    ApplyPolicy,
     CreateJob,
     DeleteJob,
     EmitEvent,
@@ -20,7 +21,7 @@ from agenttask_operator.actions import (
     Requeue,
 )
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, TASKS, Cluster
+from agenttask_operator.cluster import JOBS, POLICIES, TASKS, Cluster
 from agenttask_operator.errors import (
     ClusterError,
     Conflict,
@@ -69,6 +70,8 @@ class Actor:
         self._memories = memories
         self._post = post
         self._clock = clock
+        self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+        """Policies as this process wrote them last."""
         self.may_act: Callable[[], bool] = lambda: True
         """Asked before every action; a process that does not lead may do nothing."""
         self.on_end: Callable[[Task], None] = lambda *_: None
@@ -80,11 +83,16 @@ class Actor:
         for action in actions:
             if not self.may_act():
                 raise Unavailable("this process does not lead (any longer)")
-            changed |= await self._do(task, action)
+            done = await self._do(task, action)
+            changed |= done
+            if done and isinstance(action, ApplyPolicy):
+                break
         return changed
 
     async def _do(self, task: Task, action: Action) -> bool:
         match action:
+            case ApplyPolicy():
+                return await self._apply(task, action)
             case CreateJob():
                 return await self._create(task, action)
             case DeleteJob():
@@ -97,6 +105,21 @@ class Actor:
                 await self._emit(task, action)
             case Requeue():
                 self._queue.add_after(task.key, action.seconds)
+        return False
+
+    async def _apply(self, task: Task, action: ApplyPolicy) -> bool:
+        """Write the policy, unless it was; one refused holds back the Job that follows."""
+        manifest = action.manifest
+        at = task.key.namespace, manifest["metadata"]["name"]
+        if self._applied.get(at) == manifest:
+            return False
+        try:
+            await self._cluster.apply(POLICIES, manifest)
+        except (Forbidden, Refused, NotFound) as error:
+            words = f"its NetworkPolicy was refused: {error}"
+            self._memories.of(task).refusal = Refusal(words, self._clock())
+            return True
+        self._applied[at] = manifest
         return False
 
     async def _create(self, task: Task, action: CreateJob) -> bool:

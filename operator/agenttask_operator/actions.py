@@ -24,6 +24,13 @@ class EmitEvent:
 
 
 @dataclass(frozen=True)
+class ApplyPolicy:
+    """Have a NetworkPolicy be as it should; nothing after it is done without it."""
+
+    manifest: Object
+
+
+@dataclass(frozen=True)
 class CreateJob:
     """Start the run."""
 
@@ -63,4 +70,4 @@ class Requeue:
     seconds: float
 
 
-Action = CreateJob | DeleteJob | PatchStatus | Publish | EmitEvent | Requeue
+Action = ApplyPolicy | CreateJob | DeleteJob | PatchStatus | Publish | EmitEvent | Requeue

@@ -1,5 +1,6 @@
 """The status of a class, derived from what is known of it. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from agenttask_api.agentclass import AgentClassStatus
@@ -7,6 +8,7 @@ from agenttask_api.status import Condition
 from agenttask_operator.clock import format_time
 from agenttask_operator.conditions import FALSE, TRUE, UNKNOWN
 from agenttask_operator.models import Health
+from agenttask_operator.networkpolicy import unopened
 from agenttask_operator.observed import AgentClass
 from agenttask_operator.words import clean, shorten
 
@@ -14,14 +16,35 @@ Said = tuple[str, str, str]
 """Status, reason and message of a condition."""
 
 
+@dataclass(frozen=True)
+class Wall:
+    """What the installer said of the network."""
+
+    made: bool
+    """Whether the operator makes network policies."""
+    enforced: str
+    """True, False or Unknown: whether the cluster enforces them."""
+    nats_url: str = ""
+    """The operator's own."""
+
+
+NO_WALL = Wall(False, UNKNOWN)
+
+
 def class_status(
-    class_: AgentClass, health: Health, running: int, queued: int, now: datetime
+    class_: AgentClass,
+    health: Health,
+    running: int,
+    queued: int,
+    now: datetime,
+    wall: Wall = NO_WALL,
 ) -> AgentClassStatus:
     """Return the whole status."""
     table = {
         "Ready": _ready(class_, health),
         "ModelReachable": _reachable(health),
         "ModelKeyRequired": _key_required(health),
+        "EgressEnforced": _egress_enforced(class_, wall),
     }
     before = AgentClassStatus.model_validate(class_.raw_status)
     return AgentClassStatus(
@@ -57,6 +80,20 @@ def _key_required(health: Health) -> Said:
         return TRUE, "Refused", "a request without a key is refused, so budgets bind the agent"
     words = "requests need no key: budgets bind only what goes through the courier"
     return FALSE, "Open", words
+
+
+def _egress_enforced(class_: AgentClass, wall: Wall) -> Said:
+    """No process can see from its own pod whether another pod's policy holds."""
+    if not wall.made:
+        return FALSE, "NotMade", "the operator makes no network policies: see networkPolicy.enabled"
+    closed = unopened(class_.spec, wall.nats_url) if class_.spec else []
+    outside = f"; spec.egress has to open {', '.join(closed)}" if closed else ""
+    if wall.enforced == UNKNOWN:
+        words = "policies are made, but nobody has said whether this cluster enforces them"
+        return UNKNOWN, "NotProven", f"{words}: see networkPolicy.enforced{outside}"
+    verb = "enforces" if wall.enforced == TRUE else "does not enforce"
+    words = f"the installer says that this cluster {verb} network policies"
+    return wall.enforced, "Declared", f"{words}{outside}"
 
 
 def _condition(

@@ -34,6 +34,9 @@ SILENCE_SECONDS = 75.0
 PAGE_SIZE = 500
 MAX_CONNECTIONS = 64
 
+MANAGER = "agenttask-operator"
+MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+"""Of patches; JSON is YAML as well."""
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
 
@@ -62,6 +65,7 @@ PODS = Kind("api/v1", "pods", OURS)
 EVENTS = Kind("api/v1", "events")
 NAMESPACES = Kind("api/v1", "namespaces")
 CONFIG_MAPS = Kind("api/v1", "configmaps")
+POLICIES = Kind("apis/networking.k8s.io/v1", "networkpolicies")
 LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 
 
@@ -171,6 +175,12 @@ class Cluster:
         """Create a Job and return it as stored; raises Conflict when the name is taken."""
         return await self.create(JOBS, manifest)
 
+    async def apply(self, kind: Kind, manifest: Object) -> Object:
+        """Have an object be as the manifest says, whether it exists or not."""
+        metadata = manifest["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        return await self._send("PATCH", path, {"fieldManager": MANAGER, "force": "true"}, manifest)
+
     async def replace(self, kind: Kind, obj: Object) -> Object:
         """Put an object in the place of the version it names; raises Conflict when it is older."""
         metadata = obj["metadata"]
@@ -257,7 +267,8 @@ class Cluster:
         body: Object | None,
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = await self._headers(method)
+        kind_of_patch = APPLY if "fieldManager" in (query or {}) else MERGE
+        headers = await self._headers(method, kind_of_patch)
         begun, code = time.monotonic(), 0
         url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
         try:
@@ -274,11 +285,11 @@ class Cluster:
             self.on_reply(method, code, time.monotonic() - begun)
         return response
 
-    async def _headers(self, method: str) -> dict[str, str]:
+    async def _headers(self, method: str, kind_of_patch: str) -> dict[str, str]:
         headers: dict[str, str] = {"Accept": "application/json", **self._client.default_headers}
         headers |= self._impersonated
         if method == "PATCH":
-            headers["Content-Type"] = "application/merge-patch+json"
+            headers["Content-Type"] = kind_of_patch
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
         return headers
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.result import AgentResult
@@ -19,6 +20,8 @@ class Defaults:
     agent_image: str
     nats_url: str = ""
     cluster_id: str = "default"
+    egress: tuple[dict[str, Any], ...] | None = None
+    """NetworkPolicyEgressRules of every task; None = no policies are made."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def _labels(order: Order) -> dict[str, str]:
         names.LABEL_TASK_UID: identity.uid,
         names.LABEL_RUN_KEY: identity.run_key,
         names.LABEL_ROLE: order.document.role.value,
+        names.LABEL_CLASS: names.class_label(order.class_name),
     }
 
 

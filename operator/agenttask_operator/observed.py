@@ -60,6 +60,7 @@ class AgentClass:
     resource_version: str
     generation: int = 0
     raw_status: Object = field(default_factory=dict, hash=False, compare=False)
+    uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def parse_class(obj: Object) -> AgentClass:
         resource_version=metadata.get("resourceVersion", ""),
         generation=metadata.get("generation", 0),
         raw_status=obj.get("status") or {},
+        uid=metadata.get("uid", ""),
     )
 
 

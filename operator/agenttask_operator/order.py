@@ -16,6 +16,7 @@ class Order:
     document: TaskDocument
     task: AgentTaskSpec
     class_: AgentClassSpec
+    class_name: str
     granted: Granted
     agent_image: str
     nats_url: str

@@ -16,6 +16,7 @@ from agenttask_api.taskdocument import TaskIdentity
 from agenttask_operator import admission, status
 from agenttask_operator.actions import (
     Action,
+    ApplyPolicy,
     CreateJob,
     DeleteJob,
     EmitEvent,
@@ -43,6 +44,7 @@ from agenttask_operator.holds import (
     hold_refused,
 )
 from agenttask_operator.job import build_job
+from agenttask_operator.networkpolicy import build_policy
 from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
 from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
@@ -228,7 +230,7 @@ def _start(case: Case) -> tuple[Action, ...] | None:
     created = EmitEvent(
         "created", case.run_key, Reason.JOB_CREATED, f"Job {order.job_name} runs the task"
     )
-    return (CreateJob(build_job(order)), created)
+    return (*_wall(case, order), CreateJob(build_job(order)), created)
 
 
 RULES: tuple[Rule, ...] = (
@@ -293,11 +295,21 @@ def _order(case: Case) -> Order:
         ),
         task=case.spec,
         class_=class_.spec,
+        class_name=class_.name,
         granted=granted,
         agent_image=facts.defaults.agent_image,
         nats_url=facts.defaults.nats_url,
         cluster_id=facts.defaults.cluster_id,
     )
+
+
+def _wall(case: Case, order: Order) -> tuple[Action, ...]:
+    """The policy stands before the pod does; making it again changes nothing."""
+    defaults = case.facts.defaults
+    if defaults.egress is None:
+        return ()
+    class_, namespace = case.facts.classes[order.class_name], case.facts.task.key.namespace
+    return (ApplyPolicy(build_policy(class_, namespace, defaults.egress, defaults.nats_url)),)
 
 
 def _start_words(case: Case) -> str:

@@ -17,6 +17,7 @@ from agenttask_operator import clock
 from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
+from agenttask_operator.classstatus import Wall
 from agenttask_operator.cluster import JOBS, PODS, Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
@@ -65,7 +66,7 @@ class Runtime:
         self.queue = WorkQueue()
         nats_url = settings.nats_url
         self._outbox = Outbox(nats_url, settings.nats_creds) if nats_url else None
-        defaults = Defaults(settings.agent_image, nats_url, settings.cluster_id)
+        defaults = Defaults(settings.agent_image, nats_url, settings.cluster_id, settings.egress)
         turnstile = Turnstile(
             self.cache,
             Limits(settings.max_tasks, settings.max_tasks_per_namespace),
@@ -76,7 +77,8 @@ class Runtime:
             cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile
         )
         self._bridge = self._make_bridge()
-        self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now)
+        wall = Wall(settings.egress is not None, settings.egress_enforced, nats_url)
+        self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now, wall)
         self.news = News(cluster, self.cache, self.queue, self._reconciler, bool(nats_url))
         self._informers = [
             Informer(cluster, kind, scope, listener)

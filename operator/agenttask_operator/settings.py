@@ -5,12 +5,17 @@ that guesses is worse than one that does not start.
 """
 
 import re
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
 
 from agenttask_operator.tenants import BadTenant, Tenants, read_tenants
 
 DEFAULT_CLUSTER_ID = "default"
+ENFORCED = ("Unknown", "True", "False")
 
 
 class BadSetting(ValueError):
@@ -47,6 +52,12 @@ class Settings:
     lease_namespace: str = ""
     """LEASE_NAMESPACE: where the Lease is by which several operators elect a leader; empty =
     there is no other operator, this one acts at once."""
+    egress: tuple[Object, ...] | None = None
+    """NETWORK_EGRESS: a JSON list of NetworkPolicyEgressRules for every task (DNS, git);
+    empty = no network policies are made."""
+    egress_enforced: str = "Unknown"
+    """EGRESS_ENFORCED: True, False or Unknown: whether the cluster enforces network policies,
+    as the installer has found out."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
     tenants: Tenants = Tenants()
@@ -71,6 +82,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
         http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),
         lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
+        egress=_rules(environ, "NETWORK_EGRESS"),
+        egress_enforced=_choice(environ, "EGRESS_ENFORCED", ENFORCED),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
         tenants=_tenants(environ, nats_url, namespaces),
     )
@@ -118,6 +131,19 @@ def _address(environ: Mapping[str, str], name: str, default: str) -> str:
     return value
 
 
+def _rules(environ: Mapping[str, str], name: str) -> tuple[Object, ...] | None:
+    text = environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadSetting(f"{name} must be JSON: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+        raise BadSetting(f"{name} must be a list of NetworkPolicyEgressRules")
+    return tuple(value)
+
+
 def _number(
     environ: Mapping[str, str], name: str, default: float, low: float, high: float
 ) -> float:
@@ -132,10 +158,11 @@ def _number(
 
 
 def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    value = environ.get(name, "").strip().upper() or choices[0]
-    if value not in choices:
-        raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-    return value
+    value = environ.get(name, "").strip() or choices[0]
+    for choice in choices:
+        if choice.upper() == value.upper():
+            return choice
+    raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The rights of hack/install.yaml are enough for all that the operator does."""
+"""The rights that the chart gives are enough for all that the operator does."""
 
 from pathlib import Path
 
@@ -6,17 +6,19 @@ import yaml
 from tests.chaos.harness import Api, kubeconfig
 from tests.e2e.tasks import eventually
 
-from agenttask_testbed.commands import ROOT, Kubectl
-from agenttask_testbed.product import SYSTEM
+from agenttask_testbed.chart import SYSTEM, render
+from agenttask_testbed.commands import Kubectl
+from agenttask_testbed.services import namespace
 
-RIGHTS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
 def test_service_account_may_do_all_that_the_operator_does(
     api: Api, crds: Kubectl, space: str, operator, tmp_path: Path
 ) -> None:
-    documents = yaml.safe_load_all((ROOT / "hack" / "install.yaml").read_text("utf-8"))
-    crds.apply(*(d for d in documents if d["kind"] in RIGHTS))
+    crds.apply(namespace(SYSTEM))
+    documents = filter(None, yaml.safe_load_all(render({})))
+    crds.apply(*(found for found in documents if found["kind"] in RIGHTS))
     token = crds("-n", SYSTEM, "create", "token", "agenttask-operator").strip()
     config = kubeconfig(tmp_path / "config", api.server, api.ca, token)
     # All namespaces, as installed: the rights are the cluster's.

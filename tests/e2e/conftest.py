@@ -12,7 +12,10 @@ from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
 Run = Callable[..., str]
-TENANTS = "a=e2e-tenant-a/agenttask-tenant,b=e2e-tenant-b/agenttask-tenant"
+TENANTS = {
+    name: {"namespace": f"e2e-tenant-{name}", "serviceAccount": "agenttask-tenant"}
+    for name in ("a", "b")
+}
 """Whom tests/e2e/test_nats_commands.py plays."""
 
 
@@ -47,9 +50,8 @@ def testbed(crds: Kubectl, git_access: services.GitAccess) -> Kubectl:
     scripts += sorted((ROOT / "tests" / "e2e" / "rehearsals").glob("*.yaml"))
     services.deploy_model(crds, WHERE, scripts)
     services.wait_for(crds, WHERE, "nats", "git", "model")
-    settings = {"NATS_URL": NATS_URL, "CLUSTER_ID": "test", "AGENT_IMAGE": images.PRODUCT[1].tag}
-    settings["TENANTS"] = TENANTS
-    product.install_operator(crds, settings)
+    values = {"nats": {"url": NATS_URL}, "clusterID": "test", "commands": {"tenants": TENANTS}}
+    product.install_operator(crds, values)
     endpoint = f"http://model.{WHERE}.svc:8000"
     crds.apply(product.default_class(endpoint, REHEARSAL_MODEL, NATS_URL))
     return crds

@@ -45,6 +45,7 @@ class FakeCluster:
         self.steps: list[str] = []
         self.fail_before = self.fail_after = 0
         self.refuse_jobs: Exception | None = None
+        self.refuse_policies: Exception | None = None
         self._version = 100
 
     def put(self, kind: Kind, obj: Object) -> Object:
@@ -88,6 +89,12 @@ class FakeCluster:
         if self._at(JOBS, manifest) in self.objects:
             raise Conflict("exists")
         return self._after(self.put(JOBS, manifest))
+
+    async def apply(self, kind: Kind, manifest: Object) -> Object:
+        self._before("apply policy")
+        if self.refuse_policies:
+            raise self.refuse_policies
+        return self._after(self.put(kind, manifest))
 
     async def delete_job(self, namespace: str, name: str, _uid: str) -> None:
         self._before("delete job")

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
-from agenttask_operator.cluster import CLASSES, JOBS, LEASES, PODS, TASKS, Cluster
+from agenttask_operator.cluster import CLASSES, JOBS, LEASES, PODS, POLICIES, TASKS, Cluster
 from agenttask_operator.errors import (
     Conflict,
     Forbidden,
@@ -69,6 +69,16 @@ async def test_object_is_read_from_its_path_with_the_token(server, cluster):
     method, path, _, _, request = server.requests[0]
     assert (method, path) == ("GET", "/apis/batch/v1/namespaces/ns/jobs/a")
     assert request.headers["Authorization"] == "bearer secret"
+
+
+async def test_manifest_is_applied_on_the_server(server, cluster):
+    server.will({"metadata": {"name": "a"}})
+    await cluster.apply(POLICIES, {"metadata": {"name": "a", "namespace": "ns"}})
+    method, path, query, _, request = server.requests[0]
+    assert method == "PATCH"
+    assert path == "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/a"
+    assert query == {"fieldManager": "agenttask-operator", "force": "true"}
+    assert request.headers["Content-Type"] == "application/apply-patch+yaml"
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_class_whose_model_answers_is_ready():
         "Ready": ("True", "Accepted"),
         "ModelReachable": ("True", "Answers"),
         "ModelKeyRequired": ("True", "Refused"),
+        "EgressEnforced": ("False", "NotMade"),
     }
     assert (status.running, status.queued) == (2, 5)
 

@@ -1,5 +1,7 @@
 """The environment: read once, refused by name."""
 
+import json
+
 import pytest
 
 from agenttask_operator.settings import BadSetting, read_settings
@@ -20,6 +22,13 @@ def test_empty_values_are_absent_ones():
     assert read_settings(GOOD | {"WORKERS": "", "CLUSTER_ID": " "}) == read_settings(GOOD)
 
 
+def test_network_policies_are_made_when_their_rules_are_given():
+    assert read_settings(GOOD).egress is None
+    assert read_settings(GOOD | {"NETWORK_EGRESS": "[]"}).egress == ()
+    rule = {"ports": [{"port": 53}]}
+    assert read_settings(GOOD | {"NETWORK_EGRESS": json.dumps([rule])}).egress == (rule,)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -36,6 +45,9 @@ def test_empty_values_are_absent_ones():
         ("TENANTS", "a=team"),
         ("TENANTS", "a=team/bridge"),
         ("DEFAULT_TENANT", "nobody"),
+        ("NETWORK_EGRESS", "[{"),
+        ("NETWORK_EGRESS", '{"to": []}'),
+        ("EGRESS_ENFORCED", "Perhaps"),
     ],
 )
 def test_bad_value_is_refused_by_name(name, value):

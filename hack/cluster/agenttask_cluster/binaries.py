@@ -6,6 +6,7 @@ so a change of a pin builds anew and an old checkout still finds its own.
 
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -65,9 +66,16 @@ PROGRAMS = {
         *map(_kubernetes, ("kubectl", "kube-apiserver", "kube-controller-manager")),
         *map(_kubernetes, ("kube-scheduler", "kubelet", "kube-proxy")),
         Program("nats-server", "nats", "github.com/nats-io/nats-server/v2"),
+        Program("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
+        Program("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
+        Program("promtool", "promtool", "github.com/prometheus/prometheus/cmd/promtool"),
     )
 }
-CLUSTER = [name for name in PROGRAMS if name != "nats-server"]
+ON_DEMAND = ("promtool",)
+"""Built only when asked for by name: minutes, for what few need."""
+CLUSTER = [
+    name for name in PROGRAMS if name not in ("nats-server", "helm", "kubeconform", *ON_DEMAND)
+]
 
 
 def hash_program(program: Program, modules: Path = MODULES) -> str:
@@ -111,6 +119,21 @@ def ensure_binaries(
             report(words)
             _build(PROGRAMS[name], paths[name], cache, partial(report, words))
     return paths
+
+
+def download_module(module: str, name: str, cache: Path = CACHE) -> Path:
+    """Where the sources of a Go module are that one of ours pins; they are fetched once."""
+    go = ensure_go(cache)
+    done = subprocess.run(
+        [go, "mod", "download", "-json", name],
+        cwd=MODULES / module,
+        env=build_environment(go, cache),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"downloading {name} failed: {(done.stdout + done.stderr)[-2000:]}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 @contextmanager

@@ -183,7 +183,8 @@ def binary(given: Arguments, progress: Progress) -> None:
                 f"unknown program {name!r}, known are {', '.join(binaries.PROGRAMS)}"
             )
     with progress:
-        paths = binaries.ensure_binaries(given.words or binaries.PROGRAMS, progress.step)
+        everything = [name for name in binaries.PROGRAMS if name not in binaries.ON_DEMAND]
+        paths = binaries.ensure_binaries(given.words or everything, progress.step)
     for path in paths.values():
         print(path)
 

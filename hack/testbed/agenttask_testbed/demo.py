@@ -107,8 +107,7 @@ def install(kubectl: Kubectl, model: DemoModel, say: Callable[[str], None]) -> N
     """Install the resource definitions, the operator and a default class."""
     say("installing AgentTask")
     product.install_crds(kubectl)
-    settings = {"NATS_URL": NATS_URL, "CLUSTER_ID": CLUSTER, "AGENT_IMAGE": images.PRODUCT[1].tag}
-    product.install_operator(kubectl, settings)
+    product.install_operator(kubectl, {"nats": {"url": NATS_URL}, "clusterID": CLUSTER})
     kubectl.apply(product.default_class(model.endpoint, model.name, NATS_URL))
 
 

@@ -1,11 +1,13 @@
 """Install AgentTask itself: resource definitions, operator, a default class."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from agenttask_testbed.chart import RELEASE, SYSTEM, Helm
 from agenttask_testbed.commands import ROOT, Kubectl
-from agenttask_testbed.services import config_map, wait_for
+from agenttask_testbed.services import namespace, wait_for
 
-SYSTEM = "agenttask-system"
+__all__ = ["SYSTEM", "default_class", "install_crds", "install_operator"]
 
 
 def install_crds(kubectl: Kubectl) -> None:
@@ -16,10 +18,13 @@ def install_crds(kubectl: Kubectl) -> None:
             "crd/agenttasks.agenttask.dev", "crd/agentclasses.agenttask.dev")  # fmt: skip
 
 
-def install_operator(kubectl: Kubectl, settings: dict[str, str]) -> None:
-    """Apply hack/install.yaml with settings and restart the operator on changed images."""
-    kubectl.apply((ROOT / "hack" / "install.yaml").read_text("utf-8"))
-    kubectl.apply(config_map("agenttask-operator", settings), namespace=SYSTEM)
+def install_operator(kubectl: Kubectl, values: Mapping[str, Any]) -> None:
+    """Install the chart with values and restart the operator on changed images."""
+    kubectl.apply(namespace(SYSTEM))
+    # install_crds has brought the resource definitions already.
+    # Of what is there without helm, it takes the ownership.
+    adopt = ("--take-ownership", "--force-conflicts")
+    Helm(kubectl, SYSTEM).apply(RELEASE, {**values, "crds": {"enabled": False}}, *adopt)
     kubectl("-n", SYSTEM, "rollout", "restart", "deploy/agenttask-operator")
     wait_for(kubectl, SYSTEM, "agenttask-operator")
 
