@@ -4,15 +4,15 @@ A bad value stops the process with a message that names the variable: an operato
 that guesses is worse than one that does not start.
 """
 
-import re
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Object = dict[str, Any]
-
 from agenttask_operator.tenants import BadTenant, Tenants, read_tenants
+
+Object = dict[str, Any]
 
 DEFAULT_CLUSTER_ID = "default"
 ENFORCED = ("Unknown", "True", "False")
