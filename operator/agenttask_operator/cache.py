@@ -6,7 +6,7 @@ tasks are not kept: ten thousand of them must cost nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -44,6 +44,8 @@ class Cache:
         """Tasks that have a Job at work, and how many."""
         self.on_busy: Callable[[Key], None] = lambda _: None
         """Told of every task whose first Job begins to work, or whose last one ends."""
+        self._listed: dict[tuple[str, str], int] = {}
+        """Version of the last list, by what was listed."""
         self._jobs_of: dict[str, set[Key]] = {}
         self._pods_of: dict[str, set[Key]] = {}
 
@@ -109,29 +111,43 @@ class Cache:
         else:
             self._remove_pod(pod.key)
 
-    def replace_jobs(self, jobs: Iterable[Job], version: str) -> set[Key]:
-        """Take a whole list as of that version; return the tasks of vanished Jobs."""
+    def replace_jobs(self, jobs: Iterable[Job], version: str, scope: str = "") -> set[Key]:
+        """Take a list of a namespace (empty = of all) as of that version.
+
+        Returns the tasks of Jobs that have vanished.
+        """
+        restored = self.went_back("jobs", scope, version)
         listed = {job.key: job for job in jobs}
         for job in listed.values():
-            self.put_job(job)
-        lost = [j for k, j in self._jobs.items() if k not in listed and _as_old(j, version)]
+            self.put_job(job, force=restored)
+        lost = [j for j in _vanished(self._jobs, listed, scope) if restored or _as_old(j, version)]
         for job in lost:
             self.drop_job(job.key)
         return {job.task_key for job in lost}
 
-    def replace_pods(self, pods: Iterable[Pod], version: str) -> set[Key]:
-        """Take a whole list as of that version; return the tasks of vanished pods."""
+    def replace_pods(self, pods: Iterable[Pod], version: str, scope: str = "") -> set[Key]:
+        """Take a list of a namespace (empty = of all) as of that version.
+
+        Returns the tasks of pods that have vanished.
+        """
+        restored = self.went_back("pods", scope, version)
         listed = {pod.key: pod for pod in pods}
         for pod in listed.values():
-            self.put_pod(pod)
-        lost = [
-            p
-            for k, p in self._pods.items()
-            if k not in listed and not p.gone and _as_old(p, version)
-        ]
+            self.put_pod(pod, force=restored)
+        vanished = [p for p in _vanished(self._pods, listed, scope) if not p.gone]
+        lost = [p for p in vanished if restored or _as_old(p, version)]
         for pod in lost:
             self.end_pod(pod)
         return {pod.task_key for pod in lost}
+
+    def went_back(self, what: str, scope: str, version: str) -> bool:
+        """Say whether a list is older than the one before it: etcd was restored from a backup.
+
+        From then on versions say nothing about which of two objects is newer.
+        """
+        before, now = self._listed.get((what, scope), 0), _number(version)
+        self._listed[what, scope] = now
+        return 0 < now < before
 
     def jobs_of(self, uid: str) -> tuple[Job, ...]:
         """Return the Jobs of a task, oldest first."""
@@ -161,6 +177,11 @@ J = TypeVar("J", Job, Pod)
 
 def _sorted(objects: Iterable[J]) -> list[J]:
     return sorted(objects, key=lambda o: (o.created.timestamp() if o.created else 0.0, o.key))
+
+
+def _vanished(known: Mapping[Key, J], listed: Mapping[Key, J], scope: str) -> list[J]:
+    """Return what is known of the scope and was not listed."""
+    return [o for k, o in known.items() if k not in listed and scope in ("", k.namespace)]
 
 
 def _discard(index: dict[str, set[Key]], uid: str, key: Key) -> None:

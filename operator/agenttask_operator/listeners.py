@@ -8,11 +8,11 @@ from agenttask_operator.observed import Key, parse_job, parse_pod
 from agenttask_operator.queue import WorkQueue
 
 
-def job_listener(cache: Cache, queue: WorkQueue) -> Listener:
-    """Return what to do with news of Jobs."""
+def job_listener(cache: Cache, queue: WorkQueue, scope: str = "") -> Listener:
+    """Return what to do with news of Jobs of a namespace; empty = of all."""
 
     def replace(items: list[Object], version: str) -> None:
-        for key in cache.replace_jobs([parse_job(i) for i in items], version):
+        for key in cache.replace_jobs([parse_job(i) for i in items], version, scope):
             queue.add(key)
         _wake(cache, queue, items)
 
@@ -28,11 +28,11 @@ def job_listener(cache: Cache, queue: WorkQueue) -> Listener:
     return Listener(replace, changed, deleted)
 
 
-def pod_listener(cache: Cache, queue: WorkQueue) -> Listener:
-    """Return what to do with news of pods."""
+def pod_listener(cache: Cache, queue: WorkQueue, scope: str = "") -> Listener:
+    """Return what to do with news of pods of a namespace; empty = of all."""
 
     def replace(items: list[Object], version: str) -> None:
-        for key in cache.replace_pods([parse_pod(i) for i in items], version):
+        for key in cache.replace_pods([parse_pod(i) for i in items], version, scope):
             queue.add(key)
         _wake(cache, queue, items)
 

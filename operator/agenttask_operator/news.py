@@ -37,21 +37,21 @@ class News:
         self._queue = queue
         self._reconciler = reconciler
 
-    def task(self, type_: str | None, obj: Object) -> None:
-        """Take news of a task."""
+    def task(self, type_: str | None, obj: Object, force: bool = False) -> None:
+        """Take news of a task; `force` = it is the truth, whatever its version."""
         metadata = obj["metadata"]
         key = Key(metadata["namespace"], metadata["name"])
         version = metadata.get("resourceVersion", "")
         if type_ == "DELETED":
             self._reconciler.forget(key)
-        elif self._cache.is_finished(key, metadata["uid"], version):
+        elif not force and self._cache.is_finished(key, metadata["uid"], version):
             return
         elif is_over(obj, self._nats):
             self._reconciler.forget(key)
             self._cache.finish(key, metadata["uid"], version)
         else:
             self._cache.finished.pop(key, None)
-            if self._cache.put_task(parse_task(obj, self._cache.tasks.get(key))):
+            if self._cache.put_task(parse_task(obj, self._cache.tasks.get(key)), force):
                 self._queue.add(key)
 
     def class_(self, type_: str | None, obj: Object) -> None:
@@ -81,13 +81,16 @@ class News:
     async def list_tasks(self, scope: str) -> None:
         """Read all tasks of a namespace, or of all; raises ClusterError."""
         seen: set[Key] = set()
-        version = ""
+        version, restored = "", False
         async for page in self._cluster.pages(TASKS, scope):
-            version = page.resource_version
+            # All pages are of one version.
+            if page.resource_version != version:
+                version = page.resource_version
+                restored = self._cache.went_back("tasks", scope, version)
             for item in page.items:
                 seen.add(Key(item["metadata"]["namespace"], item["metadata"]["name"]))
-                self.task(None, item)
-        self._purge(scope, seen, version)
+                self.task(None, item, restored)
+        self._purge(scope, seen, "" if restored else version)
         for key, task in self._cache.tasks.items():
             if not is_final(task.status):
                 self._queue.add(key)

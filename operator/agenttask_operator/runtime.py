@@ -84,8 +84,8 @@ class Runtime:
             Informer(cluster, kind, scope, listener)
             for scope in settings.namespaces or ("",)
             for kind, listener in (
-                (JOBS, job_listener(self.cache, self.queue)),
-                (PODS, pod_listener(self.cache, self.queue)),
+                (JOBS, job_listener(self.cache, self.queue, scope)),
+                (PODS, pod_listener(self.cache, self.queue, scope)),
             )
         ]
         self._lock = (

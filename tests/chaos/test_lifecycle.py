@@ -127,6 +127,26 @@ def tell(home: Home, run_key: str, pod_uid: str) -> None:
     asyncio.run(send())
 
 
+def test_job_ends_and_its_task_goes_though_no_operator_runs(home: Home) -> None:
+    """As after an uninstall: nothing waits for an operator, no finalizer above all."""
+    home.api.make_task(home.space, "left")
+    pod = home.pod("left")
+    home.api.say(pod, "Running", clone=over(0), agent=running())
+    home.until("left", phase="Running")
+    home.operator.stop()
+    home.api.say(pod, "Succeeded", courier=over(0, judged(pod)), agent=over(0))
+    eventually(
+        lambda: any(c["type"] == "Complete" for c in home.jobs("left")[0]["status"]["conditions"]),
+        30,
+        "the Job to end",
+    )
+    assert not home.api.task(home.space, "left")["metadata"].get("finalizers")
+    home.api.request("DELETE", home.path("left"))
+    goes(home, "left")
+    home.operator.start()
+    home.operator.ready()
+
+
 def test_namespace_goes_though_no_operator_runs(home: Home) -> None:
     home.api.make_task(home.space, "orphan")
     home.api.say(home.pod("orphan"), "Running", clone=over(0), agent=running())

@@ -43,6 +43,28 @@ def test_list_does_not_purge_what_is_newer_than_itself():
     assert cache.jobs_of(UID)
 
 
+def test_list_of_one_namespace_says_nothing_of_another():
+    cache = Cache()
+    cache.put_job(make_job())
+    cache.put_pod(make_pod())
+    assert cache.replace_jobs([], "50", "elsewhere") == set()
+    assert cache.replace_pods([], "50", "elsewhere") == set()
+    assert cache.jobs_of(UID)
+    assert cache.pods_of(UID)
+    assert cache.replace_jobs([], "50", "team") == {make_job().task_key}
+
+
+def test_history_that_went_back_is_the_truth_all_the_same():
+    """etcd was restored from a backup: lower versions, and younger objects are gone."""
+    cache = Cache()
+    old = replace(make_job(), resource_version="20")
+    cache.replace_jobs([replace(old, resource_version="90")], "100")
+    assert cache.replace_jobs([old], "30") == set()
+    assert cache.jobs_of(UID) == (old,)
+    cache.put_job(replace(old, resource_version="95"))
+    assert cache.replace_jobs([], "29") == {old.task_key}
+
+
 def test_deleted_pod_stays_as_evidence_until_its_task_is_done():
     cache, task = Cache(), make_task()
     cache.put_task(task)

@@ -289,6 +289,13 @@ def test_cancel_deletes_the_job_and_waits_for_the_pod():
     assert told(facts)[0].phase == "Cancelled"
 
 
+@pytest.mark.parametrize("ended", ["Completed", "VerificationFailed"])
+def test_run_that_ended_before_its_cancel_was_seen_keeps_its_end(ended):
+    phase = "Succeeded" if ended == "Completed" else "Failed"
+    told_end, _ = told(with_job(judged(ended, phase), task=make_task(cancel=True)))
+    assert (told_end.phase, told_end.reason) == (phase, ended)
+
+
 def test_cancel_does_not_wait_for_a_pod_that_its_node_lost():
     pod = make_pod(running(names.AGENT), deletion=ago(61))
     facts = make_facts(make_task(cancel=True), pods=(pod,))

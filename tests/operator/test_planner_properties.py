@@ -1,6 +1,7 @@
 """Whatever the facts: plans come to rest, start at most one Job, and never undo an end."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,7 @@ from tests.operator.world import settle
 from agenttask_api import names
 from agenttask_api.reasons import Kind, Reason, meaning
 from agenttask_api.status import MAX_STATUS_BYTES, TERMINAL_PHASES, ConditionType, Phase
-from agenttask_operator.actions import CreateJob, PatchStatus
+from agenttask_operator.actions import CreateJob, PatchStatus, Requeue
 from agenttask_operator.facts import Facts, Publication, Refusal
 from agenttask_operator.planner import plan
 
@@ -179,3 +180,13 @@ def test_nats_is_told_before_the_status_says_so(facts):
             )
             kept = facts.task.status.condition(ConditionType.EVENTS_PUBLISHED)
             assert not (condition and condition.status == "True") or published or kept
+
+
+@relaxed
+@given(all_facts(), st.integers(-86400, 86400))
+def test_clock_that_is_wrong_by_a_day_makes_no_time_negative(facts, skew):
+    for action in plan(facts, NOW + timedelta(seconds=skew)):
+        if isinstance(action, PatchStatus):
+            assert not action.status.duration.startswith("-")
+        if isinstance(action, Requeue):
+            assert action.seconds >= 0

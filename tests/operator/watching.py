@@ -40,8 +40,14 @@ class Timer:
 class Watching:
     """One operator process: what it remembers dies with it."""
 
-    def __init__(self, cluster: Any, post: Any = None, limits: Limits | None = None):
-        self.cluster, self.now = cluster, NOW
+    def __init__(
+        self,
+        cluster: Any,
+        post: Any = None,
+        limits: Limits | None = None,
+        rounds: int = MOST_ROUNDS,
+    ):
+        self.cluster, self.now, self._rounds = cluster, NOW, rounds
         self.cache = Cache()
         self._timers: list[Timer] = []
         self.queue = WorkQueue(self._schedule, self._seconds, lambda: 0.0)
@@ -77,7 +83,7 @@ class Watching:
         """Let so many seconds pass, hear what there is to hear, and do what is due."""
         self.now += timedelta(seconds=seconds)
         self._listen()
-        for _ in range(MOST_ROUNDS):
+        for _ in range(self._rounds):
             self._ring()
             if not len(self.queue):
                 return
