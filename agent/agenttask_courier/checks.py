@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agenttask_api.clonefacts import Submodule
-from agenttask_api.result import Verification
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_api.verification import Verification
 from agenttask_courier import verify
 from agenttask_courier.changes import Changes
 from agenttask_courier.comparison import Checked, compared

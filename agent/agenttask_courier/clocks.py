@@ -5,10 +5,12 @@ somebody says that the pod is ending, and ends a margin before the kubelet's kil
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from agenttask_api.report import Timings
 from agenttask_api.taskdocument import Clocks
 
 GRACE_MARGIN_SECONDS = 10.0
@@ -54,6 +56,29 @@ class RunClocks:
             task.cancel()
             return False
         return True
+
+
+@dataclass
+class Timeline:
+    """When what happened, for the report."""
+
+    _began: float | None = None
+    _agent_ended: float | None = None
+
+    def begin(self) -> None:
+        """Take note that the agent is there."""
+        self._began = time.monotonic()
+
+    def agent_ended(self) -> None:
+        """Take note that its part is over."""
+        self._agent_ended = time.monotonic()
+
+    def timings(self) -> Timings:
+        """Return how long the parts took, up to this moment."""
+        now = time.monotonic()
+        ended = now if self._agent_ended is None else self._agent_ended
+        began = ended if self._began is None else self._began
+        return Timings(agent_seconds=round(ended - began, 3), judge_seconds=round(now - ended, 3))
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any], seconds: float = NEVER) -> None:

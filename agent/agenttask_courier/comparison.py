@@ -8,7 +8,7 @@ the same of both have verified nothing. Pure; docs/decisions/0051 says why.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agenttask_api.result import StepResult, Verification
+from agenttask_api.verification import StepResult, Verification
 from agenttask_courier.journal import clean
 from agenttask_courier.junit import Cases
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agenttask_api.result import AgentReport
 
-RESERVED_NAMES = frozenset({"change.patch", "report.json", ".", ".."})
+RESERVED_NAMES = frozenset({"change.patch", "report.json", "workspace-report.json", ".", ".."})
 """Names of the courier's own artifacts, and none at all."""
 
 

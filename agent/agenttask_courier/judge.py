@@ -13,9 +13,9 @@ from pathlib import Path
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.door import MAX_BUNDLE_BYTES
 from agenttask_api.reasons import Reason
-from agenttask_api.result import Verification
 from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_api.verification import Verification
 from agenttask_courier import changes, intake, policy, push, rebase, salvage, submodules, verify
 from agenttask_courier.changes import Changes
 from agenttask_courier.checks import Bench

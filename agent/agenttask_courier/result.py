@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agenttask_api.events import artifact_bucket, artifact_key, result_id, trace_id
+from agenttask_api.report import Timings, WorkspaceReport, make_report
 from agenttask_api.result import (
     MAX_RESULT_BYTES,
     AgentReport,
@@ -36,6 +37,7 @@ class Account:
     usage: Usage
     files: tuple[StoredFile, ...] = ()
     events_dropped: int = 0
+    timings: Timings = Timings.model_construct()
 
 
 def build_result(account: Account) -> AgentResult:
@@ -74,7 +76,17 @@ def build_result(account: Account) -> AgentResult:
         requirements=report.requirements,
         agent_tests=report.tests,
         events_dropped=account.events_dropped,
+        report=build_report(account),
     )
+
+
+def build_report(account: Account) -> WorkspaceReport | None:
+    """Return what the checks came to; None where there was no change to check."""
+    changes, document = account.evidence.changes, account.document
+    if changes is None:
+        return None
+    setup = [step.name for step in document.setup]
+    return make_report(account.evidence.verification, setup, changes.commit, account.timings)
 
 
 def build_change(account: Account) -> Change:

@@ -21,7 +21,7 @@ from agenttask_api.door import DoorEvent, Receipt
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier.clocks import RunClocks, first_of
+from agenttask_courier.clocks import RunClocks, Timeline, first_of
 from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
 from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
@@ -41,7 +41,7 @@ from agenttask_courier.publish import Publisher
 from agenttask_courier.redaction import make_redaction
 from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
-from agenttask_courier.settlement import final_words, gather_files, make_receipt
+from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
 
 DELIVERY_SECONDS = 10.0
@@ -92,6 +92,7 @@ class Courier:
     def __post_init__(self) -> None:
         document, places = self.document, self.places
         self.clocks = RunClocks(document.clocks)
+        self.timeline = Timeline()
         self.inbox = Inbox(places.incoming, document.artifacts.max_bytes)
         self.words = LastWords(places.termination_log, self._first_digest())
         self.publisher = Publisher(self.settings, document, places)
@@ -152,6 +153,7 @@ class Courier:
     def _begin(self) -> None:
         self.places.attached_mark.touch()
         self.clocks.start_run()
+        self.timeline.begin()
         self.words.say(reason=Reason.RUNNING, started=now())
         self.publisher.event(events.STARTED, Reason.RUNNING)
 
@@ -194,6 +196,7 @@ class Courier:
     async def _judged(self, how: Ending) -> Outcome:
         """Judge, within the grace period once the pod is ending."""
         log("agent.ended", how=how, first_call=self.gate.first_call)
+        self.timeline.agent_ended()
         self.gate.close("the agent's part has ended")
         judging = asyncio.create_task(self.judge.judge(how, self.clocks.run_left))
         if await self.clocks.finish(judging):
@@ -205,6 +208,7 @@ class Courier:
         self.words.say(reason=Reason.PUBLISHING)
         tidying = asyncio.create_task(tidy(self.document, self.settings.index))
         account = await asyncio.to_thread(self._account, self.around.on_ended(outcome))
+        account = await asyncio.to_thread(with_report, account, self.inbox)
         outcome = account.outcome
         self.around.on_account(account)
         final = final_words(account)
@@ -244,6 +248,7 @@ class Courier:
             self.gate.usage,
             gather_files(self.inbox, evidence),
             self.pace.dropped + self.publisher.dropped,
+            self.timeline.timings(),
         )
 
     def _make_judge(self) -> Judge:

@@ -1,14 +1,16 @@
 """What is left of a settled run: its files, its final digest, its receipt. No clocks here."""
 
+from dataclasses import replace
 from typing import Any
 
 from agenttask_api.door import Receipt
 from agenttask_courier.inbox import Inbox, StoredFile, stored
 from agenttask_courier.journal import log
 from agenttask_courier.judge import PATCH_NAME, Evidence
-from agenttask_courier.result import Account, count_operations, pushed_branch
+from agenttask_courier.result import Account, build_report, count_operations, pushed_branch
 
 REPORT_NAME = "report.json"
+WORKSPACE_REPORT_NAME = "workspace-report.json"
 
 
 def gather_files(inbox: Inbox, evidence: Evidence) -> tuple[StoredFile, ...]:
@@ -26,6 +28,20 @@ def gather_files(inbox: Inbox, evidence: Evidence) -> tuple[StoredFile, ...]:
     return tuple(files)
 
 
+def with_report(account: Account, inbox: Inbox) -> Account:
+    """Return the account with the workspace report among its files."""
+    report = build_report(account)
+    if report is None:
+        return account
+    try:
+        path = inbox.new_file()
+        path.write_text(report.model_dump_json(), encoding="utf-8")
+        return replace(account, files=(*account.files, stored(WORKSPACE_REPORT_NAME, path)))
+    except OSError as error:
+        log("report.unwritten", error=str(error))
+        return account
+
+
 def final_words(account: Account) -> dict[str, Any]:
     """Return the fields of the final digest, apart from what NATS took."""
     outcome, evidence = account.outcome, account.evidence
@@ -41,7 +57,15 @@ def final_words(account: Account) -> dict[str, Any]:
         "tests": (tests.passed, tests.failed, tests.skipped) if tests else None,
         "operations": (counts.total, counts.failed, counts.denied),
         **_change(evidence),
+        **_report(account),
     }
+
+
+def _report(account: Account) -> dict[str, Any]:
+    report = build_report(account)
+    if report is None:
+        return {}
+    return {"gate": report.gate.value, "rigor": report.rigor, "score": report.score}
 
 
 def make_receipt(account: Account) -> Receipt:

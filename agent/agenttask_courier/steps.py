@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agenttask_api import names
-from agenttask_api.result import StepResult
 from agenttask_api.spec import Command, EnvVar
+from agenttask_api.verification import StepResult
 
 MAX_STEP_OUTPUT_BYTES = 16 * 1024
 _HEAD_BYTES = MAX_STEP_OUTPUT_BYTES * 6 // 10

@@ -13,8 +13,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from agenttask_api.door import VerifyAnswer, VerifyRequest
-from agenttask_api.result import StepResult
 from agenttask_api.spec import Command
+from agenttask_api.verification import StepResult
 from agenttask_courier.journal import log
 from agenttask_courier.places import Places
 from agenttask_courier.sockets import listen

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from agenttask_api.clonefacts import Submodule
 from agenttask_api.door import VerifyAnswer, VerifyRequest
-from agenttask_api.result import StepResult, Verification
 from agenttask_api.status import TestCounts
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_api.verification import StepResult, Verification
 from agenttask_courier import junit
 from agenttask_courier.changes import GITLINK, Changes, Entry, printable
 from agenttask_courier.comparison import Checked

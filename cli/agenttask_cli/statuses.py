@@ -29,6 +29,7 @@ def report_lines(task: Object) -> Iterator[tuple[str, str]]:
     status = task.get("status", {})
     yield from _run_lines(status)
     yield from _change_lines(status.get("artifacts", {}))
+    yield from _check_lines(status.get("report", {}))
     if operations := status.get("operations"):
         yield "operations", _counts(operations, ("total", "failed", "denied"))
     if usage := status.get("usage"):
@@ -55,6 +56,14 @@ def _change_lines(artifacts: Object) -> Iterator[tuple[str, str]]:
         yield "tests", _counts(tests, ("passed", "failed", "skipped"))
     for ref in artifacts.get("refs", []):
         yield "artifact", f"{ref['name']} {ref['size']} bytes {ref['ref']}"
+
+
+def _check_lines(report: Object) -> Iterator[tuple[str, str]]:
+    if report.get("gate"):
+        score = f", score {report['score']}" if "score" in report else ""
+        yield "checks", f"{report['gate']} at rigor {report.get('rigor', '')}{score}"
+    for reason in report.get("reasons", []):
+        yield "reason", clean(reason)
 
 
 def _counts(values: Object, kinds: tuple[str, ...]) -> str:

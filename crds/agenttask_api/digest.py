@@ -42,6 +42,10 @@ class Digest(OpenAPIModel):
     deletions: int = 0
     tests: tuple[int, int, int] | None = None
     """Passed, failed, skipped."""
+    gate: str = ""
+    rigor: str = ""
+    score: int | None = None
+    """Of the workspace report."""
     operations: tuple[int, int, int] = (0, 0, 0)
     """Total, failed, denied."""
     calls: int = 0

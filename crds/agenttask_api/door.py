@@ -4,9 +4,9 @@ Both are HTTP over a unix socket. Everything that enters through the door comes
 from a container that we treat as hostile: sizes are capped before parsing.
 """
 
-from agenttask_api.result import StepResult
 from agenttask_api.schema import OpenAPIModel
 from agenttask_api.spec import Command, EnvVar
+from agenttask_api.verification import StepResult
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_MODEL_REQUEST_BYTES = 8 * 1024 * 1024

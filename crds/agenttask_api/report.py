@@ -7,9 +7,9 @@ artifacts whole and, cut, into `status.report`. docs/verification.md says what e
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from agenttask_api.result import StepResult, Verification
 from agenttask_api.schema import OpenAPIModel
 from agenttask_api.status import TestCounts
+from agenttask_api.verification import StepResult, Verification
 
 MAX_REASONS = 50
 WEIGHTS = {"unit": 60, "build": 20, "static": 20, "e2e": 20}

@@ -5,8 +5,10 @@ the courier publishes: the agent's report beside facts that the courier measured
 NATS its keys are snake_case, as the reference system's consumers expect them.
 """
 
+from agenttask_api.report import WorkspaceReport
 from agenttask_api.schema import OpenAPIModel
 from agenttask_api.status import ArtifactRef, OperationCounts, TestCounts, Usage
+from agenttask_api.verification import Verification
 
 MAX_REPORT_BYTES = 4 * 1024 * 1024
 MAX_RESULT_BYTES = 900 * 1024
@@ -117,33 +119,6 @@ class AgentReport(OpenAPIModel):
     tests: AgentTests = AgentTests()
 
 
-class StepResult(OpenAPIModel):
-    """One setup or verify command on the clean checkout."""
-
-    name: str
-    exit_code: int | None = None
-    """None when it was killed at its timeout or could not be started."""
-    timed_out: bool = False
-    duration_seconds: float = 0
-    output: str = ""
-    """Head and tail of stdout and stderr together."""
-
-
-class Verification(OpenAPIModel):
-    """What the checks found on exactly the commit that would be pushed."""
-
-    passed: bool
-    steps: tuple[StepResult, ...] = ()
-    tests: TestCounts | None = None
-    protected_touched: tuple[str, ...] = ()
-    """Protected paths that the candidate had changed; the base's were used."""
-    known_failures: tuple[str, ...] = ()
-    """Tests that fail on the base commit, too, as `classname::name`; at most 50."""
-    new_failures: tuple[str, ...] = ()
-    """What fails here and not on the base; empty when the base was not asked. At most 50."""
-    message: str = ""
-
-
 class Change(OpenAPIModel):
     """The difference between the base and the candidate."""
 
@@ -194,6 +169,8 @@ class AgentResult(OpenAPIModel):
     """Claims, for a person to check: the verdict does not depend on them."""
     agent_tests: AgentTests = AgentTests()
     """What the agent saw; `artifacts.tests` is what verification counted."""
+    report: WorkspaceReport | None = None
+    """None where there was no change to check."""
     events_dropped: int = 0
     """Progress events that came too fast or found the buffer full, and were not published."""
     truncated: bool = False

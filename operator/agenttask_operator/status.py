@@ -150,7 +150,7 @@ def ended(
         attempts=_last_attempts(story, pods, outcome),
         agents=AgentCounts(succeeded=int(good), failed=int(not good)) if pods else None,
         artifacts=artifacts_of(digest, result) if digest else None,
-        report=report_of(result),
+        report=report_of(digest, result),
         operations=operations_of(digest) if digest else None,
         usage=usage_of(digest) if digest else None,
         duration=duration_of(run),
@@ -169,7 +169,8 @@ def refreshed(
         table |= conditions.events_published(True)
         update["outbox"] = OutboxStatus(published=stored.run.key if stored.run else "")
     if result and stored.artifacts and not stored.artifacts.files_changed:
-        update |= {"artifacts": with_lists(stored.artifacts, result), "report": report_of(result)}
+        update["artifacts"] = with_lists(stored.artifacts, result)
+        update["report"] = report_of(None, result)
     update["conditions"] = conditions.write_conditions(
         stored.conditions, table, task.generation, now
     )

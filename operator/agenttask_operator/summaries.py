@@ -1,7 +1,7 @@
 """Parts of a status that sum up what a run did. Pure."""
 
 from agenttask_api.digest import Digest
-from agenttask_api.result import AgentResult, StepResult
+from agenttask_api.result import AgentResult
 from agenttask_api.status import (
     MAX_FILES_CHANGED,
     AgentTaskStatus,
@@ -15,6 +15,8 @@ from agenttask_api.status import (
 )
 from agenttask_operator.clock import parse_time, seconds_between
 from agenttask_operator.words import clean, shorten, spell_duration
+
+MAX_REASONS = 10
 
 
 def artifacts_of(digest: Digest, result: AgentResult | None) -> ArtifactsStatus:
@@ -40,21 +42,15 @@ def with_lists(artifacts: ArtifactsStatus, result: AgentResult) -> ArtifactsStat
     )
 
 
-def report_of(result: AgentResult | None) -> Report | None:
-    """Return what the checks found."""
-    if not result or not result.verification:
-        return None
-    checks = result.verification
-    reasons = [f"{s.name}: {_step_words(s)}" for s in checks.steps if s.exit_code != 0]
-    reasons += [f"protected path restored: {p}" for p in checks.protected_touched]
-    return Report(
-        gate="Passed" if checks.passed else "Failed",
-        reasons=tuple(shorten(clean(r), 256) for r in reasons[:10]),
-    )
-
-
-def _step_words(step: StepResult) -> str:
-    return "timed out" if step.timed_out else f"exit code {step.exit_code}"
+def report_of(digest: Digest | None, result: AgentResult | None) -> Report | None:
+    """Return what the checks came to; the reasons are known from the result alone."""
+    found = result.report if result else None
+    if found:
+        reasons = tuple(shorten(clean(r), 256) for r in found.reasons[:MAX_REASONS])
+        return Report(gate=found.gate, rigor=found.rigor, score=found.score, reasons=reasons)
+    if digest and digest.gate:
+        return Report(gate=digest.gate, rigor=digest.rigor, score=digest.score)
+    return None
 
 
 def operations_of(digest: Digest) -> OperationCounts:

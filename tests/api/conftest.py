@@ -15,7 +15,7 @@ from agenttask_api.spec import AgentTaskSpec
 TASK = {"prompt": "do it", "repo": {"url": "https://git.example/base.git"}}
 CLASS = {"model": {"endpoint": "http://vllm.example"}}
 TEXTS = ("x", "1", "5Gi", "Exists", "NoExecute", "https://git.example/x.git", "nats://nats.example",
-         "tcp://engine:2375")  # fmt: skip
+         "tcp://engine:2375", "http://proxy.example:3128")  # fmt: skip
 
 
 @dataclass(frozen=True)

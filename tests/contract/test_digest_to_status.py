@@ -10,13 +10,7 @@ from agenttask_api import names
 from agenttask_api.clonefacts import CloneFailure
 from agenttask_api.digest import Digest, parse_digest, write_digest
 from agenttask_api.reasons import Kind, Reason, meaning
-from agenttask_api.result import (
-    AgentResult,
-    Change,
-    ResultArtifacts,
-    StepResult,
-    Verification,
-)
+from agenttask_api.result import AgentResult, Change, ResultArtifacts
 from agenttask_api.status import (
     MAX_STATUS_BYTES,
     TERMINAL_PHASES,
@@ -24,6 +18,7 @@ from agenttask_api.status import (
     ArtifactRef,
     Verdict,
 )
+from agenttask_api.verification import StepResult, Verification
 
 TERMINAL = [r for r in Reason if meaning(r).kind is Kind.TERMINAL]
 counts = st.tuples(*[st.integers(0, 10**6)] * 3)

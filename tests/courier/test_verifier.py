@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.courier.pod import eventually
 
-from agenttask_api.result import StepResult
+from agenttask_api.verification import StepResult
 from agenttask_courier.places import Places
 from agenttask_courier.sockets import listen
 from agenttask_courier.steps import MAX_STEP_OUTPUT_BYTES, CappedOutput

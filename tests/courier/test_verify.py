@@ -6,8 +6,8 @@ import pytest
 from tests.courier.conftest import BASE_FILES, MakeDocument, Origin, git, write_files
 
 from agenttask_api.door import VerifyAnswer
-from agenttask_api.result import StepResult
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_api.verification import StepResult
 from agenttask_courier.changes import list_changes
 from agenttask_courier.clone import clone
 from agenttask_courier.git import Git
