@@ -77,13 +77,14 @@ class Console:
 
 def start_cluster(say: Callable[[str], None]) -> Kubectl:
     """Create the demo's cluster unless it runs, and return its kubectl."""
-    if CLUSTER not in run(images.KIND, "get", "clusters").split():
+    kind = images.cluster_tool()
+    if CLUSTER not in run(kind, "get", "clusters").split():
         say(f"creating the cluster {CLUSTER} (the first time its programs are built: minutes)")
-        run(images.KIND, "create", "cluster", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG),
+        run(kind, "create", "cluster", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG),
             "--wait", "3m", show=True)  # fmt: skip
     else:
         say(f"the cluster {CLUSTER} runs already")
-        run(images.KIND, "export", "kubeconfig", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG))
+        run(kind, "export", "kubeconfig", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG))
     return Kubectl(images.binary("kubectl"), str(KUBECONFIG))
 
 
@@ -214,7 +215,7 @@ def demo() -> int:
     """Run the whole demo; returns the exit code."""
     console, model = Console(), choose_model(dict(os.environ))
     kubectl = start_cluster(console.say)
-    images.build_and_load(CLUSTER, console.say)
+    images.build_and_load(CLUSTER, console.say, images.cluster_tool())
     start_services(kubectl, model, console.say)
     install(kubectl, model, console.say)
     tasks = run_tasks(kubectl, console.say)
@@ -230,7 +231,7 @@ def demo() -> int:
 
 def down() -> int:
     """Delete the demo's cluster and everything in it."""
-    run(images.KIND, "delete", "cluster", "--name", CLUSTER, show=True)
+    run(images.cluster_tool(), "delete", "cluster", "--name", CLUSTER, show=True)
     run(images.IMAGES, "clean")
     KUBECONFIG.unlink(missing_ok=True)
     return 0

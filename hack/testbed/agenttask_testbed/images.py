@@ -5,8 +5,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 
-from agenttask_testbed.commands import ROOT, run
+from agenttask_testbed.commands import ROOT, CommandFailed, run
 
 IMAGES = str(ROOT / "hack" / "images")
 KIND = str(ROOT / "hack" / "cluster" / "kind")
@@ -61,19 +62,30 @@ def build_nats() -> None:
         build(NATS, context=folder)
 
 
-def load(image: Image, cluster: str) -> None:
+def cluster_tool() -> str:
+    """Return the real kind where it and Docker work, else ours, which needs neither."""
+    if shutil.which("docker") and shutil.which("kind"):
+        try:
+            run("docker", "info", timeout=30)
+        except (CommandFailed, TimeoutExpired):
+            return KIND
+        return "kind"
+    return KIND
+
+
+def load(image: Image, cluster: str, kind: str = KIND) -> None:
     """Put an image into the cluster's container runtime."""
     with tempfile.TemporaryDirectory() as folder:
         archive = str(Path(folder) / f"{image.name}.tar")
         run(IMAGES, "archive", image.tag, archive)
-        run(KIND, "load", "image-archive", archive, "--name", cluster)
+        run(kind, "load", "image-archive", archive, "--name", cluster)
 
 
-def build_and_load(cluster: str, say: Callable[[str], None]) -> None:
+def build_and_load(cluster: str, say: Callable[[str], None], kind: str = KIND) -> None:
     """Build all images and load them into the cluster, telling what is being done."""
     build_all(ALL, say)
     for image in ALL:
-        load(image, cluster)
+        load(image, cluster, kind)
 
 
 def build_all(images: Iterable[Image], say: Callable[[str], None]) -> None:
