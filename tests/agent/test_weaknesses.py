@@ -15,11 +15,13 @@ from tests.agent.conftest import MakeTools
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools import validators
+from agenttask_agent.tools.catalogue import CATALOGUE
 from agenttask_agent.tools.docker_engine import Docker, Engine
 from agenttask_agent.tools.docker_policy import DockerSettings
 from agenttask_agent.tools.http_client import HttpClient
 from agenttask_agent.tools.http_policy import host_policy
 from agenttask_agent.tools.refusal import ToolError
+from agenttask_agent.tools.schema import parameters_schema
 
 IMAGE = "r.example/x"
 GUARDED: tuple[tuple[Any, Any, str, dict[str, Any]], ...] = (
@@ -81,3 +83,11 @@ def test_there_is_no_validator_that_guards_nothing():
     found = inspect.getmembers(validators, inspect.isfunction)
     ours = {n for n, f in found if f.__module__ == validators.__name__ and not n.startswith("_")}
     assert ours == {row[0].__name__ for row in GUARDED} | set(OTHERWISE)
+
+
+@pytest.mark.parametrize("operation", CATALOGUE, ids=lambda operation: operation.key)
+def test_no_argument_is_a_time_or_a_size_of_the_harness(operation: Any):
+    schema = parameters_schema(operation.params)
+    names = " ".join(schema["properties"])  # type: ignore[call-overload]
+    for word in ("timeout", "second", "limit", "memory", "max_output", "workspace", "password"):
+        assert word not in names
