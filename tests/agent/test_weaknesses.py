@@ -87,7 +87,7 @@ def test_there_is_no_validator_that_guards_nothing():
 
 @pytest.mark.parametrize("operation", CATALOGUE, ids=lambda operation: operation.key)
 def test_no_argument_is_a_time_or_a_size_of_the_harness(operation: Any):
-    schema = parameters_schema(operation.params)
-    names = " ".join(schema["properties"])  # type: ignore[call-overload]
+    schema: dict[str, Any] = parameters_schema(operation.params)
+    names = " ".join(schema["properties"])
     for word in ("timeout", "second", "limit", "memory", "max_output", "workspace", "password"):
         assert word not in names
