@@ -6,7 +6,7 @@ missing here: `tests/contract/test_operation_cells.py`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 from tests.agent.witness import NOT_OK, OK, Seen, unmet
@@ -193,9 +193,9 @@ def wanted() -> dict[str, set[Seen]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[object]:
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Fail a test that passes without the calls it stands for in `tests/agent/cells.py`."""
-    result: object = yield
+    result = yield
     missing = unmet(pyfuncitem.nodeid, wanted())
     assert not missing, f"{pyfuncitem.nodeid} stands for {missing}"
     return result

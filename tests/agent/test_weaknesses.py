@@ -5,7 +5,6 @@ in `tests/databases/test_connection.py`.
 """
 
 import inspect
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ OTHERWISE = {
 
 
 @pytest.fixture
-def tools(make_tools: MakeTools, tmp_path: Path) -> Iterator[Tools]:
+def tools(make_tools: MakeTools, tmp_path: Path) -> Tools:
     """Every family, with an engine that leaves a mark when it is asked to do something."""
     program = tmp_path / "engine"
     own = f"{'a' * 64}|agenttask-1-abcdef01-web|x|Up 1 second"
