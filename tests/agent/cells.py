@@ -169,18 +169,18 @@ WORKS_AND_FAILS: dict[str, tuple[str, str]] = {
     "db.neo4j_query": (f"{NEO4J}the_operation_answers_one_record_a_line_and_says_what_failed",) * 2,
 }
 HOSTILE = {
-    "files": "agent/test_hostile.py::test_files",
-    "git": "agent/test_hostile.py::test_git",
-    "tests": "agent/test_hostile_programs.py::test_runners",
-    "docker": "agent/test_hostile_programs.py::test_the_engine",
-    "http": "agent/test_hostile_requests.py::test_requests",
-    "db": "databases/test_hostile.py::test_statements",
+    "files": "agent/test_hostile.py::test_files[{}]",
+    "git": "agent/test_hostile.py::test_git[{}]",
+    "tests": "agent/test_hostile_programs.py::test_runners[{}]",
+    "docker": "agent/test_hostile_programs.py::test_the_engine[{}]",
+    "http": "agent/test_hostile_requests.py::test_requests[{}]",
+    "db": "databases/test_hostile.py::test_statements[in process-{}]",
 }
 
 
 def hostile(operation: str) -> str:
     """Return the test that feeds an operation hostile arguments, by its whole id."""
-    return f"{HOSTILE[operation.partition('.')[0]]}[{operation}]"
+    return HOSTILE[operation.partition(".")[0]].format(operation)
 
 
 def wanted() -> dict[str, set[Seen]]:
