@@ -7,6 +7,8 @@ zero-width characters hide text from people. Both stay visible, without effect.
 
 import re
 
+from agenttask_api.masking import MAX_DEPTH, TOO_DEEP
+
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 SPECIAL = re.compile(
     r"<(/?)(\|[A-Za-z0-9_ .:-]{1,40}\||(?:tool_call|tool_response|tools|think|function"
@@ -31,14 +33,19 @@ def plain_terminal(output: bytes) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-def storable(value: object) -> object:
-    """Return the JSON value with what UTF-8 cannot store (lone surrogates) replaced."""
+def storable(value: object, depth: int = MAX_DEPTH) -> object:
+    """Return the JSON value with what UTF-8 cannot store (lone surrogates) replaced.
+
+    What is nested too deeply is left out: to walk it would end the program.
+    """
     if isinstance(value, str):
         return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict | list) and depth == 0:
+        return TOO_DEEP
     if isinstance(value, dict):
-        return {str(storable(key)): storable(item) for key, item in value.items()}
+        return {str(storable(k, depth - 1)): storable(v, depth - 1) for k, v in value.items()}
     if isinstance(value, list):
-        return [storable(item) for item in value]
+        return [storable(item, depth - 1) for item in value]
     return value
 
 

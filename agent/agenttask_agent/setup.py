@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agenttask_agent.outcome import Stop
-from agenttask_agent.sanitise import cap, neutralise, plain_terminal
 from agenttask_agent.tools.process import Finished, run_program
+from agenttask_agent.tools.validators import log_output
 from agenttask_api.reasons import Reason
 from agenttask_api.spec import Command
 
 MAX_SHOWN = 1500
+SHOWN_HEAD = 0.2
+"""Share of it from the output's beginning: the cause stands at the end."""
 
 
 def run_setup(steps: Sequence[Command], cwd: Path, env: Mapping[str, str], left: float) -> None:
@@ -38,5 +40,5 @@ def _ending(finished: Finished) -> str:
         if finished.exit_code is None
         else f"ended with exit code {finished.exit_code}"
     )
-    output = cap(neutralise(plain_terminal(finished.output)).strip(), MAX_SHOWN, 0.2)[0]
+    output = log_output(finished.output.strip(), MAX_SHOWN, SHOWN_HEAD)
     return f"{how}: {output}" if output else how

@@ -46,7 +46,7 @@ async def command(config: ConnectionConfig, request: RedisCommand) -> Reply:
     except RecursionError:
         raise DatabaseError(Failure.TOO_LARGE, "the reply is nested too deeply") from None
     finally:
-        await connection.disconnect(nowait=True)
+        await _hang_up(connection)
 
 
 def _connection(config: ConnectionConfig) -> Connection:
@@ -79,6 +79,19 @@ async def _opened(connection: Connection, name: str) -> None:
         return
     message = f"the server of connection {name!r} {what}"
     raise DatabaseError(Failure.UNAVAILABLE, message) from None
+
+
+async def _hang_up(connection: Connection) -> None:
+    """Close the socket at once.
+
+    An orderly end would wait for the server's goodbye under TLS, or for a server that
+    takes nothing, and the loop ends before that.
+    """
+    writer = connection._writer
+    if writer is not None:
+        writer.transport.abort()
+    await connection.disconnect(nowait=True)
+    await asyncio.sleep(0)  # The loop closes an aborted socket on its next round.
 
 
 async def _describe(connection: Connection, name: str) -> Description | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
 from agenttask_api.schema import APIModel, OpenAPIModel
-from agenttask_api.spec import ConnectionKind
+from agenttask_api.vocabulary import ConnectionKind
 
 MAX_ROWS = 1000
 """Rows, records or elements of a reply; one more is asked for to know of the cut."""

@@ -12,6 +12,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from agenttask_api.schema import APIModel
+from agenttask_api.vocabulary import ConnectionKind as ConnectionKind
+from agenttask_api.vocabulary import Role as Role
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
@@ -45,17 +47,6 @@ DEFAULT_PROTECT = (
 """Tests and CI files: what judges a change must not be changed by it."""
 
 
-class Role(StrEnum):
-    """Who the agent is: persona, model profile and tool set."""
-
-    DEV = "DEV"
-    QA = "QA"
-    ARCHITECT = "ARCHITECT"
-    DEVOPS = "DEVOPS"
-    DATA = "DATA"
-    PO = "PO"
-
-
 class Mode(StrEnum):
     """One plan executed in order, or reason-act-observe."""
 
@@ -85,14 +76,6 @@ class AgentsSuccess(StrEnum):
     ALL = "All"
     ANY = "Any"
     AT_LEAST = "AtLeast"
-
-
-class ConnectionKind(StrEnum):
-    """The database a connection leads to."""
-
-    POSTGRESQL = "postgresql"
-    REDIS = "redis"
-    NEO4J = "neo4j"
 
 
 class LocalRef(APIModel):

@@ -6,6 +6,7 @@ Times are RFC 3339 in UTC with whole seconds, as Kubernetes writes them.
 import json
 from enum import StrEnum
 
+from agenttask_api.counts import TestCounts as TestCounts
 from agenttask_api.schema import OpenAPIModel
 
 MAX_STATUS_BYTES = 16 * 1024
@@ -99,14 +100,6 @@ class AgentCounts(OpenAPIModel):
     active: int = 0
     succeeded: int = 0
     failed: int = 0
-
-
-class TestCounts(OpenAPIModel):
-    """From JUnit XML of the verification, never from prose."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
 
 
 class ArtifactRef(OpenAPIModel):

@@ -2,140 +2,14 @@
 
 Each plants a command that leaves a mark, and names a call of plain git that trips over
 it: an attack that does not work there would prove nothing about the operations.
-What git honours only in system or user configuration (`uploadpack.packObjectsHook`,
-`init.templateDir`, `trace2.*`) is not in here: no repository can plant it. Nor is what
-only an interactive command asks (`interactive.diffFilter`): no operation is one.
+What git honours only in a user's configuration (`uploadpack.packObjectsHook`,
+`init.templateDir`, `trace2.*`) is planted there, where a repository's tests can write.
 """
 
-import os
-import pty
-import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from tests.agent.projects import GIT_ENV, git, make_remote, make_repository, planted_hooks
-
-ATTRIBUTES = "* filter=evil diff=evil merge=evil\n"
-FILES = {"utils.py": "x = 0\n", "both.txt": "base\n", ".gitattributes": ATTRIBUTES}
-
-
-@dataclass(frozen=True)
-class Yard:
-    """A workspace and its remote as in a pod, something beside them, and the command."""
-
-    base: Path
-
-    @property
-    def root(self) -> Path:
-        return self.base / "repo"
-
-    @property
-    def remote(self) -> Path:
-        return self.base / "remote.git"
-
-    @property
-    def outside(self) -> Path:
-        return self.base / "outside"
-
-    @property
-    def command(self) -> Path:
-        return self.base / "planted.sh"
-
-    def marks(self) -> list[str]:
-        """Return what an attack has left behind, nothing when it did not work."""
-        marker = self.base / "marker"
-        return [path.name for path in (marker, *self.outside.iterdir()) if path.exists()]
-
-
-Lay = Callable[[Yard], None]
-
-
-def _nothing(_: Yard) -> None:
-    """Lay out nothing."""
-
-
-@dataclass(frozen=True)
-class Attack:
-    """Texts for the two configurations, more to lay out, and plain git's way into it."""
-
-    name: str
-    proofs: tuple[tuple[str, ...], ...]
-    config: str = ""
-    remote_config: str = ""
-    lay: Lay = _nothing
-    stdin: bytes = b""
-    terminal: bool = False
-    """Whether the command needs a terminal to be run."""
-    fails: tuple[str, ...] = ()
-    """The operations that cannot work in such a repository; `*` = all."""
-
-    def plant(self, yard: Yard) -> None:
-        """Lay everything out, again if need be."""
-        self.lay(yard)
-        for folder, text in ((yard.root / ".git", self.config), (yard.remote, self.remote_config)):
-            if text:
-                with (folder / "config").open("a", encoding="utf-8") as file:
-                    file.write(self._filled(text, yard))
-
-    def prove(self, yard: Yard, proof: tuple[str, ...]) -> None:
-        """Run plain git into it; how that ends does not matter."""
-        argv = ["git", *(self._filled(word, yard) for word in proof)]
-        output: int = subprocess.DEVNULL
-        if self.terminal:
-            leader, output = pty.openpty()
-        subprocess.run(
-            argv, cwd=yard.root, env=GIT_ENV, input=self.stdin, stdout=output, stderr=output,
-            timeout=30, check=False,
-        )  # fmt: skip
-        if self.terminal:
-            os.close(output)
-            os.close(leader)
-
-    def _filled(self, text: str, yard: Yard) -> str:
-        known = {"command": yard.command, "remote": yard.remote, "outside": yard.outside}
-        return text.format(**known, elsewhere=yard.base / "elsewhere")
-
-
-def make_yard(base: Path) -> Yard:
-    """Make a repository with a branch that is ahead of ours and one that conflicts with it."""
-    yard = Yard(base)
-    yard.root.mkdir(parents=True)
-    git(yard.root, "init", "--quiet", "--initial-branch=agent", "--template=")
-    (yard.root / ".git" / "info").mkdir()
-    git(yard.root, "commit", "--quiet", "--allow-empty", "--message=Nothing")
-    for name, text in FILES.items():
-        _commit(yard, "", name, text)
-    make_remote(yard.remote, yard.root)
-    _commit(yard, "theirs", "both.txt", "theirs\n")
-    git(yard.root, "switch", "--quiet", "agent")
-    _commit(yard, "", "both.txt", "ours\n")
-    _commit(yard, "friend", "friend.txt", "new\n")
-    git(yard.root, "push", "--quiet", str(yard.remote), "theirs", "friend")
-    git(yard.root, "switch", "--quiet", "agent")
-    yard.outside.mkdir()
-    return yard
-
-
-def _commit(yard: Yard, branch: str, name: str, text: str) -> None:
-    if branch:
-        git(yard.root, "switch", "--quiet", "--create", branch)
-    (yard.root / name).write_text(text)
-    git(yard.root, "add", "--all")
-    git(yard.root, "commit", "--quiet", f"--message={name} {branch}")
-
-
-def copied(template: Yard, base: Path) -> Yard:
-    """Return a copy with a change that is not committed yet, and the command beside it."""
-    shutil.copytree(template.base, base, symlinks=True, dirs_exist_ok=True)
-    yard = Yard(base)
-    config = yard.root / ".git" / "config"
-    config.write_text(config.read_text().replace(str(template.base), str(base)))
-    (yard.root / "utils.py").write_text("x = 1\n")
-    yard.command.write_text(f"#!/bin/sh\ntouch {base / 'marker'}\n")
-    yard.command.chmod(0o755)
-    return yard
+from tests.agent.attackyard import ATTRIBUTES, FILES, Attack, Lay, Yard, nothing
+from tests.agent.projects import GIT_ENV, git, make_repository, planted_hooks
 
 
 def _hooks(folder: str) -> Lay:
@@ -202,6 +76,23 @@ def _alternates(folder: str) -> Lay:
     return lay
 
 
+def _checked_out_remote(yard: Yard) -> None:
+    """Give the remote files of its own, of the branch that is pushed."""
+    (yard.remote / "HEAD").write_text("ref: refs/heads/agent\n")
+
+
+def _conflict(yard: Yard) -> None:
+    """Leave a merge half done; it cannot be begun again over what is not committed."""
+    argv = ["git", "merge", "--quiet", "theirs"]
+    subprocess.run(argv, cwd=yard.root, env=GIT_ENV, capture_output=True, timeout=30, check=False)
+
+
+def _template(yard: Yard) -> None:
+    folder = yard.base / "template"
+    folder.mkdir(exist_ok=True)
+    planted_hooks(folder / "hooks", yard.command)
+
+
 def _nested(config: str, more: str = "") -> Lay:
     """Put a repository into the workspace, as a submodule with a change in it."""
 
@@ -247,6 +138,11 @@ NESTED = '[submodule "vendor"]\n\tactive = true\n\turl = ./vendor\n\tignore = no
 CREDENTIAL = b"protocol=https\nhost=example.org\n\n"
 EXT = '[protocol]\n\tallow = always\n[protocol "ext"]\n\tallow = always\n'
 STATUS, COMMIT = ("status",), ("commit", "--allow-empty", "--message=x")
+CHECKED_OUT = """[core]\n\tbare = false\n\tworktree = {outside}
+[receive]\n\tdenyCurrentBranch = updateInstead
+[filter "evil"]\n\tsmudge = {command}
+"""
+TOOL = 'tool "evil"]\n\tcmd = {command}\n\ttrustExitCode = true\n'
 SIGNING = "[commit]\n\tgpgSign = true\n[user]\n\tsigningKey = x\n[gpg]\n"
 
 ATTACKS = (
@@ -358,12 +254,31 @@ ATTACKS = (
     Attack("remote's include", (("push", "{remote}", "HEAD:a"),),
            remote_config="[include]\n\tpath = {outside}/../more\n",
            lay=_included_hooks),
+    Attack("filter of a remote that is checked out", (("push", "{remote}", "HEAD:agent"),),
+           remote_config=CHECKED_OUT, lay=_checked_out_remote),
+    Attack("what the remote packs with", (("clone", "--no-local", "{remote}", "{elsewhere}"),),
+           user_config="[uploadpack]\n\tpackObjectsHook = {command}\n"),
+    Attack("template of a user", (("clone", "{remote}", "{elsewhere}"),),
+           user_config="[init]\n\ttemplateDir = {outside}/../template\n", lay=_template),
+    Attack("hooks of a user", (COMMIT,),
+           user_config="[core]\n\thooksPath = {outside}/../template/hooks\n", lay=_template),
+    Attack("filter of a user", (("add", "."),),
+           user_config='[filter "evil"]\n\tclean = {command}\n'),
+    Attack("trace of a user", (STATUS,),
+           user_config="[trace2]\n\tnormalTarget = {outside}/trace\n"),
+    Attack("filter of an interactive diff", (("commit", "--patch", "-mx"),),
+           "[interactive]\n\tdiffFilter = {command}\n[color]\n\tui = always\n", stdin=b"q\n"),
+    Attack("diff tool", (("difftool", "--no-prompt", "--tool=evil"),), "[diff" + TOOL),
+    Attack("merge tool", (("mergetool", "--no-prompt", "--tool=evil"),), "[merge" + TOOL,
+           lay=_conflict, fails=("git.checkout", "git.pull", "git.restore")),
 )  # fmt: skip
 
 TOGETHER = 8
-_TEXTS = [attack for attack in ATTACKS if attack.config and attack.lay is _nothing]
+_TEXTS = [attack for attack in ATTACKS if attack.config and attack.lay is nothing]
+_OF_A_USER = [attack for attack in ATTACKS if attack.user_config]
 BUNDLES = (
-    *([attack] for attack in ATTACKS if attack not in _TEXTS),
+    *([attack] for attack in ATTACKS if attack not in (*_TEXTS, *_OF_A_USER)),
+    _OF_A_USER,
     *(_TEXTS[first::TOGETHER] for first in range(TOGETHER)),
 )
 """Those that are settings only, several at a time; neighbours in the list above hide each

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.agent.cells import pytest_pyfunc_call as pytest_pyfunc_call
 from tests.agent.door import DoorDouble, serving
 from tests.agent.projects import PROJECT, make_repository
 from tests.agent.toolboxes import Tools

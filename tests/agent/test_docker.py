@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -242,6 +243,17 @@ def test_without_an_engine_the_family_says_so(make_tools: MakeTools):
         known = {k: v for k, v in words.items() if k in operation.params.model_fields}
         assert "not available" in str(tools(operation.key, **known).error)
     assert len(docker.OPERATIONS) == 9
+
+
+@pytest.mark.parametrize("operation", ["ps", "images"])
+def test_an_engine_that_fails_is_a_failed_result(make_docker, operation: str):
+    tools = make_docker()
+    made = tools.toolbox.context.docker
+    broken = replace(made.engine, argv=(*made.engine.argv, "--runroot=/proc/none"))
+    tools.toolbox.context = replace(tools.toolbox.context, docker=replace(made, engine=broken))
+    result = tools(f"docker.{operation}")
+    assert (result.ok, result.denied) == (False, False)
+    assert "internal error" not in str(result.error)
 
 
 def test_a_variable_with_a_secrets_name_is_not_in_the_audit(make_docker):

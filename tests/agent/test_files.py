@@ -186,6 +186,18 @@ def test_search_finds_lines_with_their_places(searching: Tools):
     assert one == "utils.py:8:def slugify(text):"
 
 
+def test_search_ends(searching: Tools):
+    """Nor does one file or one line take all the room."""
+    (searching.root / "long.txt").write_text("needle " * 10_000)
+    for number in range(300):
+        (searching.root / f"many-{number}.txt").write_text("needle of a long line " * 10 + "\n" * 9)
+    (searching.root / "deep.txt").write_text("needle\n" * 5000)
+    result = searching("files.search_in_files", pattern="needle")
+    assert result.truncated
+    assert len(result.output) < 30_000
+    assert max(map(len, result.output.splitlines())) < 1000
+
+
 def test_search_without_hits_is_not_a_failure(searching: Tools):
     result = searching("files.search_in_files", pattern="nowhere to be found")
     assert (result.ok, result.output) == (True, "(no matches)")
@@ -211,6 +223,17 @@ def test_search_stays_out_of_git_binaries_and_links(searching: Tools):
     (searching.root / "data.bin").write_bytes(b"\0needle")
     (searching.root / ".git" / "needle").write_text("needle")
     assert searching("files.search_in_files", pattern="needle").output == "(no matches)"
+
+
+def test_edit_file_replaces_as_often_as_expected(tools: Tools):
+    path, three = tools.root / "three.txt", "x\ny\nx\nx\n"
+    path.write_text(three)
+    for count in (1, 2, 4):
+        edit = {"search": "x", "replace": "z", "expected_count": count}
+        assert not tools("files.edit_file", path="three.txt", **edit).ok
+        assert path.read_text() == three
+    assert tools("files.edit_file", path="three.txt", **(edit | {"expected_count": 3})).ok
+    assert path.read_text() == "z\ny\nz\nz\n"
 
 
 @pytest.mark.parametrize(

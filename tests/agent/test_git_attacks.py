@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agent.attacks import ATTACKS, BUNDLES, Attack, Yard, copied, make_yard
+from tests.agent.attacks import ATTACKS, BUNDLES
+from tests.agent.attackyard import Attack, Yard, copied, make_yard
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.harvest import Harvest, bring_in

@@ -1,11 +1,13 @@
 """Clone, fetch, pull and push: against the allowed remote, and no other."""
 
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.agent.conftest import MakeTools
-from tests.agent.projects import git, make_remote, make_repository
+from tests.agent.projects import GIT_ENV, git, make_remote, make_repository
 from tests.agent.test_git_branches import NOT_NAMES, commit
 from tests.agent.toolboxes import Tools
 from tests.servers.certs import make_certificates
@@ -213,6 +215,25 @@ def test_every_operation_works_over_https(local: Tools, server: GitServer):
     cloned = local("git.clone", url=server.url("demo.git"), branch="main", depth=1)
     assert cloned.ok, cloned.error
     assert git(local.root / "demo", "log", "--format=%s") == "Start"
+
+
+def test_no_proxy_of_the_repository_is_used(local: Tools, server: GitServer):
+    url = server.url("demo.git")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for key in ("http.proxy", f"http.{url}.proxy", "remote.origin.proxy"):
+            git(local.root, "config", key, proxy)
+        plain = subprocess.Popen(
+            ["git", "fetch", url], cwd=local.root, env=GIT_ENV, stderr=subprocess.DEVNULL
+        )
+        listener.accept()[0].close()
+        assert plain.wait(timeout=20) != 0, "plain git asks the proxy"
+        fetched = local("git.fetch")
+        assert fetched.ok, fetched.error
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_a_bad_day_of_the_server_is_a_result(local: Tools, server: GitServer):

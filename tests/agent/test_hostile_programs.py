@@ -2,8 +2,9 @@
 
 Both are real. A repository's tests are arbitrary code, and so is what a container runs;
 what holds is that they answer, are audited once, and leave no process behind. A podman
-takes some 50 ms to start: it is fed a fifth of what the others are, and the engine that
-only writes down what it is told, in `test_docker_hostile.py`, all of it.
+takes some 50 ms to start, and a call starts several: in CI it is fed a fifth of what the
+others are, in `make test-tools` all of it. The engine that only writes down what it is
+told, in `test_docker_hostile.py`, always is.
 """
 
 import os
@@ -27,6 +28,7 @@ ENV = {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
 }
+SHARE = 1 if os.environ.get("AGENTTASK_SLOW_TESTS") else 5
 LEAVE = "setsid sleep 600 > /dev/null 2>&1 < /dev/null &"
 """Leaves a process behind that has fled into a session of its own."""
 PROJECT = {
@@ -92,5 +94,5 @@ def test_the_engine(operation, engine: Surroundings):
     engine.answer(
         "docker.run", {"image": BASE, "command": ["sleep", "600"], "name": "web", "detach": True}
     )
-    feed(engine, operation.key, fitting(operation, DOCKER_WORDS) | anything(operation), share=5)
+    feed(engine, operation.key, fitting(operation, DOCKER_WORDS) | anything(operation), SHARE)
     assert remove_all(found) == []

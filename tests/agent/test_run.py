@@ -303,7 +303,7 @@ def test_what_the_gate_refuses_ends_the_run(
 def test_a_failed_setup_step_is_named_and_no_model_is_asked(make_pod: MakePod):
     steps = [
         {"name": "fine", "run": ["true"]},
-        {"name": "install", "run": ["sh", "-c", "echo no such package; exit 3"]},
+        {"name": "install", "run": ["sh", "-c", "printf '\\033[31mno such package'; exit 3"]},
     ]
     pod = make_pod(script_of(*FINISH), setup=steps)
     report = reported(pod)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.agent.witness import WitnessedToolbox
+
 from agenttask_agent.audit import AuditTrail
 from agenttask_agent.environment import program_environment
 from agenttask_agent.redact import Redactor
@@ -17,7 +19,6 @@ from agenttask_agent.tools.processtree import PR_SET_CHILD_SUBREAPER, become_sub
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
-from agenttask_agent.tools.toolbox import Toolbox
 from agenttask_agent.tools.wholeoutput import WholeOutput
 from agenttask_agent.tools.workspace import Workspace
 
@@ -56,7 +57,7 @@ class Tools:
             options.pop("allow", ("*",)),
             options.pop("read_only", False),
         )
-        self.toolbox = Toolbox(
+        self.toolbox = WitnessedToolbox(
             context, policy, self.audit, Review(repository, "HEAD"), redactor, **options
         )
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import psycopg
 import pytest
+from tests.agent.cells import pytest_pyfunc_call as pytest_pyfunc_call
 from tests.databases import servers
 from tests.databases.servers import PASSWORD
 from tests.servers.certs import Certificates, make_certificates

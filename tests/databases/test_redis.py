@@ -3,16 +3,25 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
-from tests.databases.conftest import Ask
+from tests.databases.conftest import Ask, Keys
 from tests.databases.servers import PASSWORD
 
-from agenttask_api.databases import MAX_ANSWER_BYTES, MAX_FIELD_BYTES, MAX_ROWS, Failure
+from agenttask_api.databases import (
+    MAX_ANSWER_BYTES,
+    MAX_FIELD_BYTES,
+    MAX_ROWS,
+    DatabaseError,
+    Failure,
+    RedisCommand,
+)
 from agenttask_databases import keyvalue as executor
 from agenttask_databases.commands import READ_COMMANDS, Description, refusal_of
+from agenttask_databases.connection import read_connection
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +193,23 @@ def test_no_connection_is_left_after_a_failure(ask: Ask, store: Any, command: tu
             break
         time.sleep(0.05)
     assert len(store.client_list()) == before
+
+
+@pytest.mark.parametrize("name", ["cache", "cache-tls", "cache-wrong"])
+async def test_the_socket_is_closed_when_the_command_is_over(keys: Keys, name: str):
+    """Not later, while the server says goodbye: the loop may have ended by then."""
+    found = next(each for each in keys.connections if each.name == name)
+    config, request = read_connection(found, keys.root), RedisCommand(command=("GET", "text"))
+    before = sockets()
+    with contextlib.suppress(DatabaseError):
+        await executor.command(config, request)
+    assert sockets() == before
+
+
+def sockets() -> set[str]:
+    """Return the open sockets of this process."""
+    links = (str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
 
 
 def test_hint_says_what_to_use_instead(ask: Ask):

@@ -1,6 +1,7 @@
 """Odd but lawful worlds: names used twice, fields that flap, storms, histories that go back."""
 
 import copy
+from typing import Any
 
 import pytest
 from tests.operator.builders import class_object, dead, digest, pod_object, running, task_object
@@ -137,7 +138,7 @@ async def test_status_of_a_newer_operator_is_read_and_its_job_goes_on():
     cluster, process = await begin()
     at_work(cluster)
     await process.work(1)
-    newer = {"reason": "Pondering", "novelty": {"a": [1]}, "phase": "Running"}
+    newer: dict[str, Any] = {"reason": "Pondering", "novelty": {"a": [1]}, "phase": "Running"}
     newer["conditions"] = [*cluster.status["conditions"], {"type": "Novel", "status": "True"}]
     cluster.put(TASKS, cluster.task | {"status": cluster.status | newer})
 

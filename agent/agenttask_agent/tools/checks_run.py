@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from agenttask_agent.sanitise import plain_terminal
 from agenttask_agent.tools.context import ToolContext
@@ -22,7 +21,7 @@ from agenttask_agent.tools.operation import Answer
 from agenttask_agent.tools.process import Finished, run_program
 from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.wholeoutput import Section
-from agenttask_api.status import TestCounts
+from agenttask_api.counts import TestCounts
 
 SECONDS = 600.0
 MAX_OUTPUT = 256 * 1024
@@ -91,6 +90,8 @@ def cache(context: ToolContext, name: str) -> str:
 
 def read_counts(report: Path) -> TestCounts | None:
     """Return the counts of a JUnit XML report; None when there is no readable one."""
+    from xml.etree import ElementTree as ET  # Here: only a report needs it.
+
     content = bounded(report)
     try:
         suites = list(ET.fromstring(content).iter("testsuite")) if content else None

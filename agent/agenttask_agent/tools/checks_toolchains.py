@@ -23,7 +23,7 @@ from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.process import Capture
 from agenttask_agent.tools.refusal import ToolError
-from agenttask_api.status import TestCounts
+from agenttask_api.counts import TestCounts
 
 PACKAGE = r"^[A-Za-z0-9_.][A-Za-z0-9_./@-]*$"
 WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$"

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from agenttask_agent.sanitise import plain_terminal
-from agenttask_agent.tools import docker_context, docker_mounts, docker_own, fields, validators
+from agenttask_agent.tools import docker_mounts, docker_own, fields, validators
 from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.docker_engine import Docker, explain
 from agenttask_agent.tools.docker_options import build_options, run_options
@@ -209,6 +209,8 @@ def _build_in(
     folder: Path, context: ToolContext, docker: Docker, params: Build, tag: str | None
 ) -> Finished:
     """Pack the context and build from it in an empty folder, so that no path means a file here."""
+    from agenttask_agent.tools import docker_context  # Here: only a build needs archives.
+
     (folder / "empty").mkdir()
     with tempfile.TemporaryFile(dir=folder) as archive:
         dockerfile = docker_context.pack(

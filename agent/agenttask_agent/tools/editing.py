@@ -4,7 +4,6 @@ Pure. Each way is tried only when the stricter one found nothing, and a place is
 used only when it is as unique as the caller expects: a guess is never applied.
 """
 
-import difflib
 from dataclasses import dataclass
 
 from agenttask_agent.tools.refusal import ToolError
@@ -138,6 +137,8 @@ def _missed(text: str, search: str) -> str:
 def _likeness(line: str, wanted: str) -> float:
     if not line or not wanted:
         return 0.0
+    import difflib  # Here: only a text that is not there needs it.
+
     matcher = difflib.SequenceMatcher(None, line[:200], wanted[:200])
     quick = matcher.real_quick_ratio()
     return quick if quick < 0.4 else matcher.ratio()

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agenttask_agent.tools.operation import Operation, Params
-from agenttask_api.spec import Role
+from agenttask_api.vocabulary import Role
 
 READ = "read"
 """Marks a family of which a role gets only what changes nothing."""

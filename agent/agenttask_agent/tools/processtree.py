@@ -5,13 +5,13 @@ is given to it, so that nothing it has started can flee from here.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agenttask_agent.tools.system import HERE, System
 
@@ -45,6 +45,8 @@ def is_subreaper(system: System = HERE) -> bool:
         return True
     if not system.prctl:
         return False
+    import ctypes
+
     answer = ctypes.c_int(0)
     _libc().prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
     return answer.value == 1
@@ -154,5 +156,7 @@ def _from_ps() -> dict[int, Process]:
     return found
 
 
-def _libc() -> ctypes.CDLL:
+def _libc() -> Any:
+    import ctypes  # Here: to read the catalogue needs none of it.
+
     return ctypes.CDLL(None, use_errno=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agenttask_agent.results import ToolResult
 from agenttask_agent.tools.refusal import ToolError
 from agenttask_agent.tools.repository import Repository
-from agenttask_api.status import TestCounts
+from agenttask_api.counts import TestCounts
 
 MAX_FILES = 100
 

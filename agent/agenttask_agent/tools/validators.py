@@ -196,10 +196,10 @@ def image(value: str) -> Image:
     return Image(domain, repository, found["tag"] or "", found["digest"] or "")
 
 
-def log_output(output: bytes | str, limit: int = MAX_LOG) -> str:
+def log_output(output: bytes | str, limit: int = MAX_LOG, head_share: float = 0.6) -> str:
     """Return output fit for a log: no escape sequences, nothing invisible, bounded."""
     raw = output.encode("utf-8", "replace") if isinstance(output, str) else output
-    return cap(neutralise(plain_terminal(raw)), limit)[0]
+    return cap(neutralise(plain_terminal(raw)), limit, head_share)[0]
 
 
 def _split_url(value: str, schemes: Sequence[str]) -> SplitResult:
