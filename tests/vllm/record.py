@@ -1,0 +1,174 @@
+"""Record a real vLLM's answers for tests/agent/recorded.
+
+`python -m tests.vllm.record URL [NAME...]`
+
+Each case is a request that leads a small model, or one with random weights, to one of
+the answers that the agent has to read. A file that is there keeps what a person wrote
+into `expected`; a new one is printed, for a person to read and to write it.
+
+`q05` cases are asked of the coder as `hack/vllm/serve` starts it, `odd` ones of
+NAME=tiny STRUCTURED= EXTRA="--reasoning-parser qwen3" hack/vllm/serve serve
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+FOLDER = Path(__file__).parents[1] / "agent" / "recorded"
+CHAT = "/v1/chat/completions"
+SECONDS = 300.0
+Request = dict[str, Any]
+
+PATH = {"type": "string", "description": "relative to the repository"}
+READ_SCHEMA = {
+    "type": "object",
+    "properties": {"path": PATH},
+    "required": ["path"],
+    "additionalProperties": False,
+}
+ONE = {"a": {"enum": ["x7"]}}
+SCHEMA = {"type": "object", "properties": ONE, "required": ["a"], "additionalProperties": False}
+
+
+def tool(strict: bool = True, name: str = "files_read_file") -> Request:
+    """Return the tool as the agent offers it, or without `strict`."""
+    function = {"name": name, "description": "Read a text file.", "parameters": READ_SCHEMA}
+    return {"type": "function", "function": function | ({"strict": True} if strict else {})}
+
+
+def chat(text: str, **more: Any) -> Request:
+    """Return a short question."""
+    asked = [{"role": "user", "content": text}]
+    return {"messages": asked, "temperature": 0, "max_completion_tokens": 120, **more}
+
+
+def copy(form: str) -> Request:
+    """Return the question for a reply in a form that servers or models leave as text."""
+    return chat(f"Reply with exactly this text and nothing else:\n\n{form}")
+
+
+CALL = '{"name": "files_read_file", "arguments": {"path": "utils.py"}}'
+TAGGED = f"<tool_call>\n{CALL}\n</tool_call>"
+PICK = {"type": "function", "function": {"name": "files_read_file"}}
+Q05: dict[str, Request] = {
+    "auto-choice-is-answered-in-prose": chat("Show me utils.py.", tools=[tool()]),
+    "required-strict-is-a-call": chat("Read utils.py.", tools=[tool()], tool_choice="required"),
+    "named-choice-finishes-with-stop": chat("Read utils.py.", tools=[tool()], tool_choice=PICK),
+    "call-cut-at-max-tokens-is-content": chat(
+        "Read utils.py.", tools=[tool()], tool_choice="required", max_completion_tokens=12
+    ),
+    "small-model-prints-a-bare-call": copy(CALL),
+    "small-model-prints-a-fenced-call": copy(f"```json\n{CALL}\n```"),
+    "small-model-prints-a-tagged-call": copy(TAGGED),
+    "small-model-prints-an-xml-call": copy(
+        "<function=files_read_file>\n<parameter=path>\nutils.py\n</parameter>\n</function>"
+    ),
+    "small-model-prints-a-call-after-prose": copy(f"I will read the file first.\n\n{CALL}"),
+    "small-model-encodes-arguments-twice": copy(
+        '{"name": "files_read_file", "arguments": "{\\"path\\": \\"utils.py\\"}"}'
+    ),
+    "small-model-prints-a-python-call": copy(CALL.replace('"', "'")),
+    "small-model-calls-an-unknown-tool": copy(
+        '<tool_call>\n{"name": "open_browser", "arguments": {"url": "x"}}\n</tool_call>'
+    ),
+    "small-model-gives-a-number-for-a-path": copy(
+        '{"name": "files_read_file", "arguments": {"path": 5}}'
+    ),
+    "small-model-prints-two-calls": copy(f"{TAGGED}\n{TAGGED.replace('utils', 'main')}"),
+    "small-model-prints-half-a-call": copy('<tool_call>\n{"name": "files_read_file", "argum'),
+    "prose-cut-at-max-tokens": chat("Tell a long story.", max_completion_tokens=24),
+    "repetition-detected": chat(
+        "Write the word test over and over: test test test test test test test test",
+        repetition_detection={"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
+    ),
+    "probe-schema-obeyed": chat(
+        "ok",
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "probe", "schema": SCHEMA, "strict": True},
+        },
+    ),
+    "overflow-0.32": chat("word " * 9000),
+    "max-tokens-too-large": chat("ok", max_completion_tokens=50_000),
+    "no-such-model": chat("ok", model="nope"),
+    "no-tools-in-the-list": chat("ok", tools=[], tool_choice="auto"),
+    "schema-that-is-none": chat(
+        "ok",
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": {"type": "objekt"}, "strict": True},
+        },
+    ),
+    "unknown-route": {},
+}
+ODD: dict[str, Request] = {
+    "noise": chat("Read utils.py.", temperature=1, seed=1, include_reasoning=True),
+    "required-without-strict": chat(
+        "Read utils.py.", tools=[tool(strict=False)], tool_choice="required", temperature=1, seed=3
+    ),
+    "required-without-strict-named": chat(
+        "Read utils.py.", tools=[tool(strict=False)], tool_choice=PICK, temperature=1, seed=5
+    ),
+    "random-model-fills-a-strict-call-with-noise": chat(
+        "Read.", tools=[tool()], tool_choice="required", temperature=1, seed=2
+    ),
+    "whitespace-loop": chat(
+        "ok",
+        temperature=1,
+        seed=4,
+        response_format={
+            "type": "json_schema",
+            "json_schema": {
+                "name": "x",
+                "schema": {"type": "object", "properties": {"a": {"type": "integer"}}},
+                "strict": True,
+            },
+        },
+    ),
+    "thinking-swallowed-the-grammar": chat(
+        "ok",
+        temperature=1,
+        seed=6,
+        max_completion_tokens=30,
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "probe", "schema": SCHEMA, "strict": True},
+        },
+    ),
+    "include-reasoning-false-drops-everything": chat(
+        "ok", temperature=1, seed=6, max_completion_tokens=30, include_reasoning=False
+    ),
+}
+
+
+def main(url: str, wanted: list[str]) -> None:
+    """Ask for each case and keep the answer."""
+    with httpx.Client(base_url=url, timeout=SECONDS) as client:
+        version = client.get("/version").json()["version"]
+        model = client.get("/v1/models").json()["data"][0]["id"]
+        cases = Q05 if model == "q05" else ODD
+        for name in wanted or list(cases):
+            route = CHAT if cases[name] else "/v1/nothing"
+            answer = client.post(route, json={"model": model} | cases[name])
+            keep(name, f"vLLM {version} on CPU, model {model}", cases[name], answer)
+
+
+def keep(name: str, server: str, request: Request, answer: httpx.Response) -> None:
+    """Write the file of one answer."""
+    path = FOLDER / f"{name}.json"
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    asked = str(request.get("messages", [{}])[0].get("content", ""))[:300]
+    rest = {k: v for k, v in request.items() if k != "messages"}
+    found: dict[str, Any] = {"source": f"recorded: {server}", "request": {"asked": asked, **rest}}
+    if answer.status_code != httpx.codes.OK:
+        found["status"] = answer.status_code
+    found |= {"body": answer.json(), "expected": known.get("expected", {})}
+    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"== {name}: {answer.status_code}\n{answer.text[:700]}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
