@@ -75,7 +75,9 @@ def find_prompt(case: Case) -> str:
     if not text.strip():
         raise InvalidTask(f"{where} holds no text: write the prompt there")
     if len(text) > MAX_PROMPT:
-        raise InvalidTask(f"{where} holds {len(text)} characters; a prompt has at most {MAX_PROMPT}")
+        raise InvalidTask(
+            f"{where} holds {len(text)} characters; a prompt has at most {MAX_PROMPT}"
+        )
     return text
 
 

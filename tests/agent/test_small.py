@@ -13,12 +13,15 @@ from agenttask_agent.small import decide, formats, pysource
 from agenttask_agent.small.bench import EXAMPLES
 from agenttask_agent.small.entry import SmallWorker
 from agenttask_agent.small.formats import Item
+from agenttask_agent.results import ToolResult
 from agenttask_agent.small.rename import rename
+from agenttask_agent.small.runners import UNRUNNABLE, Runner, choose_runners, failing
 from agenttask_agent.small.words import read_words
 from agenttask_agent.workers import Job, choose_way, choose_worker
 from agenttask_api.agentclass import Profile
 from agenttask_api.reasons import Reason
 from agenttask_api.result import Capabilities
+from agenttask_api.spec import Command
 
 SOURCE = """import math
 
@@ -110,6 +113,64 @@ def test_objections_before_anything_is_tried(new: str, why: str):
     found = decide.objection("a.py", SOURCE, new, may_remove=False)
     assert why in found
     assert bool(found) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("task", "leave"),
+    [
+        ("Add clamp() and tests for it.", True),
+        ("Write a test for area().", True),
+        ("Update the tests in tests/test_a.py to the new name.", True),
+        ("Fix the failing test.", False),
+        ("Fix add() so that all tests pass.", False),
+        ("Change area() until the tests pass.", False),
+        ("Change add() to subtract, and make the tests pass.", False),
+        ("Update add(); keep the tests green.", False),
+    ],
+)
+def test_leave_to_edit_tests_is_said_not_guessed(task: str, leave: bool):
+    assert read_words(task).wants_tests is leave
+
+
+RUN_PYTEST = ["python3", "-m", "pytest", "-q"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "start", "verify", "operations"),
+    [
+        pytest.param(["a.py", "tests/test_a.py"], "", [], ["tests_pytest"], id="python"),
+        pytest.param(["a.py"], "", [], [], id="nothing to run"),
+        pytest.param(["go.mod", "x.go"], "", [], ["tests_go_test"], id="go"),
+        pytest.param(["app/Cargo.toml"], "app", [], ["tests_cargo_test"], id="a folder's"),
+        pytest.param(["app/Cargo.toml"], "", [], [], id="another folder's"),
+        pytest.param(["package.json"], "", [], [], id="a script nobody named"),
+        pytest.param(["package.json"], "", [["npm", "test"]], ["tests_npm_test"], id="npm"),
+        pytest.param(
+            ["go.mod", "Makefile"], "", [["make", "check"]], ["tests_make_test"], id="make"
+        ),
+        pytest.param(["tests/test_a.py"], "", [["./ci.sh"]], ["tests_pytest"], id="a script"),
+        pytest.param(["go.mod"], "", [RUN_PYTEST, RUN_PYTEST], ["tests_pytest"], id="named twice"),
+    ],
+)
+def test_runners_are_those_of_verify_else_of_the_project(
+    paths: list[str], start: str, verify: list[list[str]], operations: list[str]
+):
+    steps = [Command(name=f"s{n}", run=tuple(run)) for n, run in enumerate(verify)]
+    assert [r.operation for r in choose_runners(paths, start, steps)] == operations
+
+
+def test_failures_are_told_apart_by_name_where_the_runner_has_names():
+    def result(output: str = "", error: str = "x", **metadata: Any) -> ToolResult:
+        return ToolResult(False, "tests.x", output, error=error, metadata=metadata)
+
+    go, npm = Runner("tests_go_test"), Runner("tests_npm_test")
+    assert failing(go, result("--- FAIL: TestA (0.0s)\n    --- FAIL: TestA/b\n")) == {
+        "TestA",
+        "TestA/b",
+    }
+    assert failing(npm, result(tests={"failed": 2})) == {"tests_npm_test 0", "tests_npm_test 1"}
+    assert failing(go, result("no go files")) == {UNRUNNABLE}
+    assert failing(go, result(error="not available: go is not installed")) == frozenset()
 
 
 def test_tests_are_no_targets_unless_asked_for():
@@ -233,3 +294,18 @@ def test_the_profile_chooses_the_worker(make_tools: MakeTools, read_only: bool, 
     job = Job(document, Answers([""]), tools.toolbox, Log(), budget, tools.root, able)
     way = choose_way(document, Profile.SMALL)
     assert isinstance(choose_worker(job, way), SmallWorker) == small
+
+
+GO = {
+    "go.mod": "module example.org/x\n\ngo 1.19\n",
+    "x.go": "package x\n\nfunc Add(a, b int) int { return a - b }\n",
+    "x_test.go": 'package x\n\nimport "testing"\n\n'
+    "func TestAdd(t *testing.T) {\n\tif Add(2, 2) != 4 {\n\t\tt.Fatal()\n\t}\n}\n",
+}
+
+
+@pytest.mark.parametrize(("sign", "reason"), [("+", "Completed"), ("/", "VerificationFailed")])
+def test_a_go_project_is_judged_by_go(run_small, sign: str, reason: str):
+    answer = GO["x.go"].replace("-", sign)
+    outcome, root = run_small("`Add(a, b)` in x.go is wrong.", Answers([answer]), GO)
+    assert (outcome.reason, (root / "x.go").read_text()) == (reason, answer), outcome.message

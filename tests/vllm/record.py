@@ -1,13 +1,15 @@
 """Record a real vLLM's answers for tests/agent/recorded.
 
-`python -m tests.vllm.record URL [NAME...]`
+`python -m tests.vllm.record URL SERVER [NAME...]`. Each case is a request that leads a
+small model, or one with random weights, to one of the answers that the agent has to
+read. A file that is there keeps what a person wrote into `expected`; a new answer is
+printed, for a person to read and to write it.
 
-Each case is a request that leads a small model, or one with random weights, to one of
-the answers that the agent has to read. A file that is there keeps what a person wrote
-into `expected`; a new one is printed, for a person to read and to write it.
-
-`q05` cases are asked of the coder as `hack/vllm/serve` starts it, `odd` ones of
-NAME=tiny STRUCTURED= EXTRA="--reasoning-parser qwen3" hack/vllm/serve serve
+| SERVER | how it was started |
+|---|---|
+| `coder` | `hack/vllm/serve serve` |
+| `noise` | `NAME=tiny STRUCTURED= hack/vllm/serve serve` |
+| `thinking` | the same with `EXTRA="--reasoning-parser qwen3"` |
 """
 
 import json
@@ -53,8 +55,18 @@ def copy(form: str) -> Request:
 CALL = '{"name": "files_read_file", "arguments": {"path": "utils.py"}}'
 TAGGED = f"<tool_call>\n{CALL}\n</tool_call>"
 PICK = {"type": "function", "function": {"name": "files_read_file"}}
-Q05: dict[str, Request] = {
-    "auto-choice-is-answered-in-prose": chat("Show me utils.py.", tools=[tool()]),
+TAGS = {"skip_special_tokens": False}
+"""<tool_call> is one token of this model, and servers leave such tokens out of texts."""
+
+
+def schema(value: Request, **more: Any) -> Request:
+    """Return the fields that bind a reply to a schema."""
+    bound = {"name": "probe", "schema": value, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": bound}, **more}
+
+
+CODER: dict[str, Request] = {
+    "small-model-calls-a-file-as-a-tool": chat("Show me utils.py.", tools=[tool()]),
     "required-strict-is-a-call": chat("Read utils.py.", tools=[tool()], tool_choice="required"),
     "named-choice-finishes-with-stop": chat("Read utils.py.", tools=[tool()], tool_choice=PICK),
     "call-cut-at-max-tokens-is-content": chat(
@@ -62,94 +74,68 @@ Q05: dict[str, Request] = {
     ),
     "small-model-prints-a-bare-call": copy(CALL),
     "small-model-prints-a-fenced-call": copy(f"```json\n{CALL}\n```"),
-    "small-model-prints-a-tagged-call": copy(TAGGED),
+    "small-model-prints-a-tagged-call": copy(TAGGED) | TAGS,
+    "small-model-prints-two-calls": copy(f"{TAGGED}\n{TAGGED.replace('utils', 'main')}") | TAGS,
     "small-model-prints-an-xml-call": copy(
         "<function=files_read_file>\n<parameter=path>\nutils.py\n</parameter>\n</function>"
     ),
-    "small-model-prints-a-call-after-prose": copy(f"I will read the file first.\n\n{CALL}"),
+    "small-model-announces-a-call": copy(f"I will read the file first.\n\n{CALL}"),
+    "small-model-prints-a-call-after-prose": copy(f"Now I read it: {CALL}"),
     "small-model-encodes-arguments-twice": copy(
         '{"name": "files_read_file", "arguments": "{\\"path\\": \\"utils.py\\"}"}'
     ),
     "small-model-prints-a-python-call": copy(CALL.replace('"', "'")),
+    "small-model-adds-a-comma": copy(CALL.replace("}}", ",}}")),
     "small-model-calls-an-unknown-tool": copy(
         '<tool_call>\n{"name": "open_browser", "arguments": {"url": "x"}}\n</tool_call>'
-    ),
+    )
+    | TAGS,
     "small-model-gives-a-number-for-a-path": copy(
         '{"name": "files_read_file", "arguments": {"path": 5}}'
     ),
-    "small-model-prints-two-calls": copy(f"{TAGGED}\n{TAGGED.replace('utils', 'main')}"),
-    "small-model-prints-half-a-call": copy('<tool_call>\n{"name": "files_read_file", "argum'),
+    "small-model-misspells-arguments": copy('<tool_call>\n{"name": "files_read_file", "argum'),
     "prose-cut-at-max-tokens": chat("Tell a long story.", max_completion_tokens=24),
-    "repetition-detected": chat(
-        "Write the word test over and over: test test test test test test test test",
-        repetition_detection={"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
-    ),
-    "probe-schema-obeyed": chat(
-        "ok",
-        response_format={
-            "type": "json_schema",
-            "json_schema": {"name": "probe", "schema": SCHEMA, "strict": True},
-        },
-    ),
+    "probe-schema-obeyed": chat("ok", **schema(SCHEMA)),
     "overflow-0.32": chat("word " * 9000),
     "max-tokens-too-large": chat("ok", max_completion_tokens=50_000),
     "no-such-model": chat("ok", model="nope"),
     "no-tools-in-the-list": chat("ok", tools=[], tool_choice="auto"),
-    "schema-that-is-none": chat(
-        "ok",
-        response_format={
-            "type": "json_schema",
-            "json_schema": {"name": "x", "schema": {"type": "objekt"}, "strict": True},
-        },
-    ),
+    "schema-that-is-none": chat("ok", **schema({"type": "objekt"})),
     "unknown-route": {},
 }
-ODD: dict[str, Request] = {
-    "noise": chat("Read utils.py.", temperature=1, seed=1, include_reasoning=True),
-    "required-without-strict": chat(
-        "Read utils.py.", tools=[tool(strict=False)], tool_choice="required", temperature=1, seed=3
-    ),
-    "required-without-strict-named": chat(
-        "Read utils.py.", tools=[tool(strict=False)], tool_choice=PICK, temperature=1, seed=5
-    ),
-    "random-model-fills-a-strict-call-with-noise": chat(
+ANY_NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+REPEATS = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4}
+READ = {"tools": [tool(strict=False)], "temperature": 1}
+NOISE: dict[str, Request] = {
+    "required-without-strict-number": chat("Read.", **READ, tool_choice="required", seed=3),
+    "required-without-strict-quotes": chat("Read.", **READ, tool_choice=PICK, seed=5),
+    "random-model-fills-a-strict-call": chat(
         "Read.", tools=[tool()], tool_choice="required", temperature=1, seed=2
     ),
-    "whitespace-loop": chat(
-        "ok",
-        temperature=1,
-        seed=4,
-        response_format={
-            "type": "json_schema",
-            "json_schema": {
-                "name": "x",
-                "schema": {"type": "object", "properties": {"a": {"type": "integer"}}},
-                "strict": True,
-            },
-        },
+    "whitespace-loop": chat("ok", **schema(ANY_NUMBER), temperature=1, seed=4),
+    "repetition-detected": chat("ok", max_completion_tokens=400, repetition_detection=REPEATS),
+    "noise": chat("Read utils.py.", temperature=1, seed=1),
+}
+THINKING: dict[str, Request] = {
+    "thinking-swallowed-the-call": chat(
+        "Read.", tools=[tool()], tool_choice="required", temperature=1, seed=2
     ),
     "thinking-swallowed-the-grammar": chat(
-        "ok",
-        temperature=1,
-        seed=6,
-        max_completion_tokens=30,
-        response_format={
-            "type": "json_schema",
-            "json_schema": {"name": "probe", "schema": SCHEMA, "strict": True},
-        },
+        "ok", **schema(SCHEMA), temperature=1, seed=6, max_completion_tokens=30
     ),
     "include-reasoning-false-drops-everything": chat(
         "ok", temperature=1, seed=6, max_completion_tokens=30, include_reasoning=False
     ),
 }
+CASES = {"coder": CODER, "noise": NOISE, "thinking": THINKING}
 
 
-def main(url: str, wanted: list[str]) -> None:
+def main(url: str, server: str, wanted: list[str]) -> None:
     """Ask for each case and keep the answer."""
     with httpx.Client(base_url=url, timeout=SECONDS) as client:
         version = client.get("/version").json()["version"]
         model = client.get("/v1/models").json()["data"][0]["id"]
-        cases = Q05 if model == "q05" else ODD
+        cases = CASES[server]
         for name in wanted or list(cases):
             route = CHAT if cases[name] else "/v1/nothing"
             answer = client.post(route, json={"model": model} | cases[name])
@@ -171,4 +157,4 @@ def keep(name: str, server: str, request: Request, answer: httpx.Response) -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
