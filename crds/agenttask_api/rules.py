@@ -56,8 +56,8 @@ TASK_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.constraints.onError",
-        "onError is about the steps of a plan, and in Iterative mode the model sees each failure: set"
-        " constraints.mode to Plan, or leave onError out",
+        "onError is about the steps of a plan, and in Iterative mode the model sees each failure:"
+        " set constraints.mode to Plan, or leave onError out",
         lambda s: s.constraints.on_error is OnError.ABORT or s.constraints.mode is Mode.PLAN,
     ),
     Rule(
