@@ -24,6 +24,7 @@ from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.probe import choose_profile, probe
+from agenttask_agent.models.probecache import ProbeCache
 from agenttask_agent.models.recommended import recommended
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.opening import opening
@@ -169,7 +170,8 @@ class Run:
     def _worker(self) -> Worker:
         """Find out how the model is to be driven, and return who does it."""
         settings = self.document.model
-        found = probe(self.model, settings.name, settings.context_window, self.budget.count_probe)
+        count, cache = self.budget.count_probe, ProbeCache(self.paths.probe_cache)
+        found = probe(self.model, settings.name, settings.context_window, count, cache)
         profile = choose_profile(settings.profile, found)
         way = choose_way(self.document, profile)
         self.model_use = ModelUse(profile=profile.value, way=way.value, capabilities=found)

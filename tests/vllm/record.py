@@ -105,15 +105,18 @@ CODER: dict[str, Request] = {
 }
 ANY_NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 REPEATS = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4}
-READ = {"tools": [tool(strict=False)], "temperature": 1}
+READ = {"tools": [tool(strict=False)], "temperature": 1, "max_completion_tokens": 40}
 NOISE: dict[str, Request] = {
-    "required-without-strict-number": chat("Read.", **READ, tool_choice="required", seed=3),
-    "required-without-strict-quotes": chat("Read.", **READ, tool_choice=PICK, seed=5),
+    "required-without-strict-boolean": chat("Read.", **READ, tool_choice="required", seed=2),
+    "required-without-strict-text": chat("Read.", **READ, tool_choice="required", seed=28),
+    "required-without-strict-null": chat("Read.", **READ, tool_choice=PICK, seed=5),
     "random-model-fills-a-strict-call": chat(
         "Read.", tools=[tool()], tool_choice="required", temperature=1, seed=2
     ),
     "whitespace-loop": chat("ok", **schema(ANY_NUMBER), temperature=1, seed=4),
-    "repetition-detected": chat("ok", max_completion_tokens=400, repetition_detection=REPEATS),
+    "repetition-detected": chat(
+        "ok", **schema(ANY_NUMBER), max_completion_tokens=400, repetition_detection=REPEATS
+    ),
     "noise": chat("Read utils.py.", temperature=1, seed=1),
 }
 THINKING: dict[str, Request] = {
