@@ -183,7 +183,7 @@ def test_a_cache_saves_the_questions_until_the_server_says_something_else(tmp_pa
             return self.window
 
         def ask(self, request: dict[str, object]) -> dict[str, object]:
-            asked.append("a question")
+            asked.append(str(request))
             return {"choices": [{"message": {"content": '{"a": "x7"}'}}]}
 
     def found(name: str = MODEL) -> Capabilities:

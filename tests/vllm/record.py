@@ -55,8 +55,17 @@ def copy(form: str) -> Request:
 CALL = '{"name": "files_read_file", "arguments": {"path": "utils.py"}}'
 TAGGED = f"<tool_call>\n{CALL}\n</tool_call>"
 PICK = {"type": "function", "function": {"name": "files_read_file"}}
-TAGS = {"skip_special_tokens": False}
-"""<tool_call> is one token of this model, and servers leave such tokens out of texts."""
+
+
+def going_on(beginning: str) -> Request:
+    """Return the request to end a reply of which the beginning is given.
+
+    `<tool_call>` is one token of this model, and servers leave such tokens out of texts.
+    """
+    asked = chat(f"Read utils.py by a tool call such as\n{TAGGED}")
+    asked["messages"].append({"role": "assistant", "content": beginning})
+    asked |= {"add_generation_prompt": False, "continue_final_message": True, "echo": True}
+    return asked | {"skip_special_tokens": False, "stop": ["<|im_end|>"]}
 
 
 def schema(value: Request, **more: Any) -> Request:
@@ -74,22 +83,20 @@ CODER: dict[str, Request] = {
     ),
     "small-model-prints-a-bare-call": copy(CALL),
     "small-model-prints-a-fenced-call": copy(f"```json\n{CALL}\n```"),
-    "small-model-prints-a-tagged-call": copy(TAGGED) | TAGS,
-    "small-model-prints-two-calls": copy(f"{TAGGED}\n{TAGGED.replace('utils', 'main')}") | TAGS,
     "small-model-prints-an-xml-call": copy(
         "<function=files_read_file>\n<parameter=path>\nutils.py\n</parameter>\n</function>"
     ),
     "small-model-announces-a-call": copy(f"I will read the file first.\n\n{CALL}"),
-    "small-model-prints-a-call-after-prose": copy(f"Now I read it: {CALL}"),
     "small-model-encodes-arguments-twice": copy(
         '{"name": "files_read_file", "arguments": "{\\"path\\": \\"utils.py\\"}"}'
     ),
     "small-model-prints-a-python-call": copy(CALL.replace('"', "'")),
-    "small-model-adds-a-comma": copy(CALL.replace("}}", ",}}")),
-    "small-model-calls-an-unknown-tool": copy(
-        '<tool_call>\n{"name": "open_browser", "arguments": {"url": "x"}}\n</tool_call>'
-    )
-    | TAGS,
+    "small-model-breaks-a-tagged-call": going_on("<tool_call>\n{"),
+    "small-model-prints-tagged-calls": going_on(f"{TAGGED}\n<tool_call>\n{{"),
+    "small-model-calls-an-unknown-tool-after-prose": going_on(
+        'First I read the file: {"name": "files_'
+    ),
+    "small-model-calls-an-unknown-tool": going_on('<tool_call>\n{"name": "open_browser",'),
     "small-model-gives-a-number-for-a-path": copy(
         '{"name": "files_read_file", "arguments": {"path": 5}}'
     ),
@@ -104,7 +111,6 @@ CODER: dict[str, Request] = {
     "unknown-route": {},
 }
 ANY_NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-REPEATS = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4}
 READ = {"tools": [tool(strict=False)], "temperature": 1, "max_completion_tokens": 40}
 NOISE: dict[str, Request] = {
     "required-without-strict-boolean": chat("Read.", **READ, tool_choice="required", seed=2),
@@ -114,9 +120,6 @@ NOISE: dict[str, Request] = {
         "Read.", tools=[tool()], tool_choice="required", temperature=1, seed=2
     ),
     "whitespace-loop": chat("ok", **schema(ANY_NUMBER), temperature=1, seed=4),
-    "repetition-detected": chat(
-        "ok", **schema(ANY_NUMBER), max_completion_tokens=400, repetition_detection=REPEATS
-    ),
     "noise": chat("Read utils.py.", temperature=1, seed=1),
 }
 THINKING: dict[str, Request] = {
