@@ -217,10 +217,14 @@ def run_small(make_tools: MakeTools):
     """Run the small profile on a repository with prepared answers."""
 
     def run(
-        task: str, answers: Answers, files: dict[str, str] = CALC, replies: int = 10
+        task: str,
+        answers: Answers,
+        files: dict[str, str] = CALC,
+        replies: int = 10,
+        **spec: Any,
     ) -> tuple[Outcome, Path]:
         tools = make_tools(files)
-        document = make_document(prompt=task)
+        document = make_document(prompt=task, **spec)
         budget = Budget(Limits(replies=replies, operations=100, tokens=100_000))
         able = Capabilities(model="m", context_window=8192)
         job = Job(document, answers, tools.toolbox, Log(), budget, tools.root, able)
@@ -296,17 +300,18 @@ def test_the_profile_chooses_the_worker(make_tools: MakeTools, read_only: bool, 
     assert isinstance(choose_worker(job, way), SmallWorker) == small
 
 
-GO = {
-    "go.mod": "module example.org/x\n\ngo 1.19\n",
-    "x.go": "package x\n\nfunc Add(a, b int) int { return a - b }\n",
-    "x_test.go": 'package x\n\nimport "testing"\n\n'
-    "func TestAdd(t *testing.T) {\n\tif Add(2, 2) != 4 {\n\t\tt.Fatal()\n\t}\n}\n",
+MADE = {
+    "Makefile": "check:\n\t@grep -q 'a + b' formula.txt\n",
+    "formula.txt": "add: a - b\n",
 }
+MAKE_CHECK = {"name": "check", "run": ["make", "check"]}
 
 
 @pytest.mark.parametrize(("sign", "right"), [("+", True), ("/", False)])
-def test_a_go_project_is_judged_by_go(run_small, sign: str, right: bool):
-    answer = GO["x.go"].replace("-", sign)
-    outcome, root = run_small("`Add(a, b)` in x.go is wrong.", Answers([answer]), GO, replies=1)
+def test_a_project_without_python_is_judged_by_what_verify_names(run_small, sign: str, right: bool):
+    answer = MADE["formula.txt"].replace("-", sign)
+    outcome, root = run_small(
+        "Correct formula.txt.", Answers([answer]), MADE, replies=1, verify=[MAKE_CHECK]
+    )
     assert (outcome.reason is Reason.COMPLETED) is right, outcome.message
-    assert ((root / "x.go").read_text() == answer) >= right
+    assert ((root / "formula.txt").read_text() == answer) >= right
