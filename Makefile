@@ -50,13 +50,17 @@ FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)
 
-.PHONY: eval vllm
+.PHONY: eval vllm test-vllm
 eval: $(VENV)/ready ## Evaluate MODEL_URL (and MODEL_NAME) on the tasks of tests/eval; keeps eval.json
 	$(BIN)/python -m pip install -q -e '.[cli]'
 	$(BIN)/python -m tests.eval --model-url "$(MODEL_URL)" --model-name "$(MODEL_NAME)"
 
 vllm: ## Install vLLM for CPU and a small coder model, and serve it on 127.0.0.1:8123
 	hack/vllm/serve all
+
+test-vllm: $(VENV)/ready ## Run the agent on a real vLLM: 100 times on noise, then the reference task
+	hack/vllm/serve install && hack/vllm/serve model && hack/vllm/serve tiny
+	AGENTTASK_VLLM=1 hack/test tests/vllm
 
 .PHONY: check fmt docs
 check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs

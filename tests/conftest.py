@@ -1,5 +1,6 @@
 """The real cluster, shared by the tests of tests/e2e and tests/chaos; who may run beside whom."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from xdist.scheduler import LoadScopeScheduling
 from agenttask_testbed import images, product
 from agenttask_testbed.commands import Kubectl
 
-CLUSTER_FOLDERS = ("tests/e2e/", "tests/chaos/")
+OPT_IN = {"vllm": "AGENTTASK_VLLM", "gitops": "AGENTTASK_GITOPS"}
+collect_ignore = [name for name, variable in OPT_IN.items() if not os.environ.get(variable)]
+"""Folders that are not even seen unless asked for: a skipped test looks like a passed one."""
+
+CLUSTER_FOLDERS = ("tests/e2e/", "tests/chaos/", "tests/vllm/", "tests/gitops/")
 
 
 class SharedOut(LoadScopeScheduling):  # type: ignore[misc]

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agenttask_agent.paths import Paths
@@ -34,6 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from agenttask_agent.run import Patience, run_agent
 
     paths = Paths(arguments.task, arguments.door, arguments.repo, arguments.home, arguments.tmp)
+    paths = replace(paths, probe_cache=arguments.probe_cache)
     retry = Retry(tries=arguments.model_tries, base=arguments.model_pause)
     return run_agent(paths, Patience(arguments.door_seconds, retry))
 
@@ -156,6 +158,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", type=Path, default=defaults.repo)
     parser.add_argument("--home", type=Path, default=defaults.home)
     parser.add_argument("--tmp", type=Path, default=defaults.tmp)
+    parser.add_argument("--probe-cache", type=Path)
     parser.add_argument("--door-seconds", type=float, default=60.0)
     parser.add_argument("--model-tries", type=int, default=6)
     parser.add_argument("--model-pause", type=float, default=1.0, help="seconds, doubling")

@@ -7,77 +7,20 @@ It never claims success: it says why it ended.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from agenttask_agent import finish, messages, prompts
+from agenttask_agent.batches import batches
 from agenttask_agent.compaction import Compaction, StateCard
 from agenttask_agent.finish import Finishing
 from agenttask_agent.guard import LoopGuard, Verdict
 from agenttask_agent.limits import Budget
 from agenttask_agent.messages import Message, Reply, ToolCall
 from agenttask_agent.outcome import ContextOverflow, Outcome, Stop
+from agenttask_agent.ports import Model, Recorder, Toolbox
 from agenttask_agent.results import ToolResult
 from agenttask_api.reasons import Reason
 
 MAX_MISUNDERSTANDINGS = 3
-
-
-class Model(Protocol):
-    """Answers a conversation; raises Stop when it cannot be asked any further."""
-
-    def reply(
-        self,
-        conversation: Sequence[Message],
-        tools: Sequence[Message],
-        *,
-        required: bool,
-        variation: int = 0,
-    ) -> Reply:
-        """Return the next reply; `required` demands a tool call.
-
-        Raises ContextOverflow when the conversation is too long. With a `variation`
-        above 0 the model is asked in another way, so that it may answer otherwise.
-        """
-        ...
-
-
-class Toolbox(Protocol):
-    """The operations this run may use."""
-
-    def schemas(self) -> list[Message]:
-        """Return the tools as the model's API wants them."""
-        ...
-
-    def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
-        """Execute one operation; a failure is a result, never an exception."""
-        ...
-
-    def edits(self, name: str) -> bool:
-        """Say whether an operation changes the files that are the work."""
-        ...
-
-    def review(self) -> str:
-        """Return what has changed since the start, measured, not remembered."""
-        ...
-
-
-class Recorder(Protocol):
-    """Writes down what happens; it must never fail the run."""
-
-    def message(self, message: Message, reply: Reply | None = None) -> None:
-        """Keep one message of the conversation, with the reply it was made from."""
-        ...
-
-    def thought(
-        self,
-        iteration: int,
-        type_: str,
-        content: str,
-        operations: tuple[int, ...] = (),
-        confidence: float | None = None,
-    ) -> None:
-        """Keep one entry of the reasoning log; `confidence` is the model's own, 0 to 1."""
-        ...
 
 
 @dataclass
@@ -186,7 +129,11 @@ class Loop:
 
     def _execute(self, calls: Sequence[ToolCall]) -> Outcome | None:
         spoilt = False
-        for call in calls:
+        for batch in batches(calls, self._may_join):
+            if len(batch) > 1:
+                self._read(batch)
+                continue
+            call = batch[0]
             if call.problem:
                 self._garbled(call.problem)
                 self._say(messages.tool(call, f"error: {call.problem}"))
@@ -206,13 +153,46 @@ class Loop:
             self._say(messages.tool(call, text))
         return None
 
+    def _may_join(self, call: ToolCall) -> bool:
+        return not call.problem and self.toolbox.joins(call.name)
+
+    def _read(self, batch: Sequence[ToolCall]) -> None:
+        """Execute calls that only read at the same time, as far as the limits go."""
+        self.garbled = 0
+        admitted: list[tuple[ToolCall, str]] = []
+        ended: Stop | None = None
+        for call in batch:
+            try:
+                admitted.append((call, self._admit(call)))
+            except Stop as stop:
+                ended = stop
+                break
+        asked = [(call.name, call.arguments) for call, advice in admitted if not advice]
+        results = iter(self.toolbox.call_together(asked))
+        for call, advice in admitted:
+            text = advice or self._observe(call, next(results))
+            self._say(messages.tool(call, text))
+        if ended:
+            raise ended
+
     def _operate(self, call: ToolCall) -> tuple[bool, str]:
+        advice = self._admit(call)
+        if advice:
+            return False, advice
+        result = self.toolbox.call(call.name, call.arguments)
+        return result.ok, self._observe(call, result)
+
+    def _admit(self, call: ToolCall) -> str:
+        """Count a call; with advice instead it must not be executed. Raises Stop."""
         verdict = self.guard.before(call)
         self._stop_at(verdict)
         if verdict.advice:
-            return False, prompts.text(verdict.advice)
+            return prompts.text(verdict.advice)
         self.budget.before_operation()
-        result = self.toolbox.call(call.name, call.arguments)
+        return ""
+
+    def _observe(self, call: ToolCall, result: ToolResult) -> str:
+        """Return what the model is told of a result; raises Stop when it goes in circles."""
         self._think("action", f"{result.operation} {_state(result)}", (result.seq,))
         text = result.for_model()
         self._think("observation", text, (result.seq,))
@@ -220,7 +200,7 @@ class Loop:
         self.card.saw(call, result)
         verdict = self.guard.after(call, result)
         self._stop_at(verdict)
-        return result.ok, f"{text}\n\n{prompts.text(verdict.advice)}" if verdict.advice else text
+        return f"{text}\n\n{prompts.text(verdict.advice)}" if verdict.advice else text
 
     def _stop_at(self, verdict: Verdict) -> None:
         if verdict.stop:

@@ -18,6 +18,8 @@ class Paths:
     repo: Path = Path(names.REPO_DIR)
     home: Path = Path(names.HOME_DIR)
     tmp: Path = Path(names.TMP_DIR)
+    probe_cache: Path | None = None
+    """A file that outlasts the run, for what the model server can do; a pod has none."""
 
     @property
     def remote(self) -> Path:

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from agenttask_agent import messages, planning, prompts
 from agenttask_agent.limits import Budget
-from agenttask_agent.loop import Recorder, Toolbox
 from agenttask_agent.messages import Message, Reply
 from agenttask_agent.models.parsing import CUT_OFF_PLAN, parse_reply
 from agenttask_agent.outcome import ModelRefused, Outcome, Stop
 from agenttask_agent.planning import BadPlan
+from agenttask_agent.ports import Recorder, Toolbox
 from agenttask_agent.results import ToolResult
 from agenttask_api.reasons import Reason
 from agenttask_api.result import Plan, PlanStep

@@ -24,6 +24,8 @@ from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.probe import choose_profile, probe
+from agenttask_agent.models.probecache import ProbeCache
+from agenttask_agent.models.recommended import recommended
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.opening import opening
 from agenttask_agent.outcome import Outcome, Records, Stop, build_report
@@ -44,6 +46,7 @@ from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
 from agenttask_agent.workers import Job, Worker, choose_way, choose_worker
 from agenttask_api import names
+from agenttask_api.agentclass import Profile
 from agenttask_api.reasons import Reason
 from agenttask_api.result import AgentTests, ModelUse
 from agenttask_api.spec import Mode
@@ -167,10 +170,13 @@ class Run:
     def _worker(self) -> Worker:
         """Find out how the model is to be driven, and return who does it."""
         settings = self.document.model
-        found = probe(self.model, settings.name, settings.context_window, self.budget.count_probe)
+        count, cache = self.budget.count_probe, ProbeCache(self.paths.probe_cache)
+        found = probe(self.model, settings.name, settings.context_window, count, cache)
         profile = choose_profile(settings.profile, found)
         way = choose_way(self.document, profile)
         self.model_use = ModelUse(profile=profile.value, way=way.value, capabilities=found)
+        if profile is Profile.LARGE:
+            self.model.usual = recommended(settings.name)
         self.transcript.thought(0, "observation", _told(self.model_use))
         job = Job(
             document=self.document,

@@ -27,11 +27,12 @@ from typing import Protocol
 from agenttask_agent.compaction import Compaction
 from agenttask_agent.guard import LoopGuard
 from agenttask_agent.limits import Budget
-from agenttask_agent.loop import Loop, Model, Recorder
+from agenttask_agent.loop import Loop
 from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import DEFAULT_REPLY_TOKENS
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.plan import PlanToolbox, PlanWorker
+from agenttask_agent.ports import Model, Recorder
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
 from agenttask_api.spec import Mode

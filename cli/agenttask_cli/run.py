@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import hashlib
 import signal
 import sys
 import traceback
@@ -118,8 +119,17 @@ def _session(plan: Plan, pod: LocalPod, story: Story) -> Session:
         push=PushOn(users if plan.asked.push else None),
         story=story,
         model_key=plan.model_key,
+        probe_cache=_probe_cache(plan),
         db_secrets=plan.asked.secrets / "db" if plan.asked.secrets else None,
     )
+
+
+def _probe_cache(plan: Plan) -> Path:
+    """Return the file of this endpoint and this model, in the user's cache."""
+    environ = plan.asked.environ
+    base = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/")) / ".cache")
+    which = f"{plan.endpoint}\n{plan.document.model.name}"
+    return base / "agenttask" / "probes" / f"{hashlib.sha256(which.encode()).hexdigest()}.json"
 
 
 def _see_through(plan: Plan, session: Session) -> None:

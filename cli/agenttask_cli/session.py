@@ -56,6 +56,8 @@ class Session:
     story: Story
     model_key: str = field(default="", repr=False)
     db_secrets: Path | None = None
+    probe_cache: Path | None = None
+    """What the model server can do, kept from one run to the next."""
     """One folder of keys for each of the task's connections."""
     account: Account | None = None
     """How it ended; None while it has not."""
@@ -165,6 +167,7 @@ async def _start_agent(session: Session) -> asyncio.subprocess.Process:
             *("-m", "agenttask_agent", "run"),
             *("--task", str(paths.task_file), "--door", str(paths.door_socket)),
             *("--repo", str(paths.repo), "--home", str(paths.home), "--tmp", str(paths.tmp)),
+            *(("--probe-cache", str(session.probe_cache)) if session.probe_cache else ()),
             *("--model-tries", str(MODEL_TRIES), "--model-pause", str(MODEL_PAUSE_SECONDS)),
             cwd=paths.tmp,
             env=agent_environment(os.environ, session),

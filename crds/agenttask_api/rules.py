@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from agenttask_api.spec import AgentsSuccess, AgentTaskSpec, EnvVar
+from agenttask_api.spec import AgentsSuccess, AgentTaskSpec, EnvVar, Mode, OnError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 _HTTPS = re.compile(r"https://[^/?#@\\]+([/?#].*)?")
@@ -53,6 +53,12 @@ TASK_RULES: tuple[Rule, ...] = (
         "spec.agents.atLeast",
         "agents.atLeast must not exceed agents.count: lower it, or raise count",
         lambda s: s.agents.at_least is None or s.agents.at_least <= s.agents.count,
+    ),
+    Rule(
+        "spec.constraints.onError",
+        "onError is about the steps of a plan, and in Iterative mode the model sees each failure:"
+        " set constraints.mode to Plan, or leave onError out",
+        lambda s: s.constraints.on_error is OnError.ABORT or s.constraints.mode is Mode.PLAN,
     ),
     Rule(
         "spec.contextFrom",

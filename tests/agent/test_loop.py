@@ -47,6 +47,7 @@ class ScriptedTools:
     constant: bool = False
     editing: bool = False
     calls: list[str] = field(default_factory=list)
+    together: list[list[str]] = field(default_factory=list)
 
     def schemas(self) -> list[Message]:
         return [{"type": "function", "function": {"name": "look"}}]
@@ -56,6 +57,15 @@ class ScriptedTools:
         self.calls.append(name)
         output = "same" if self.constant else f"result {len(self.calls)}"
         return ToolResult(True, name, output, edited=self.editing, seq=len(self.calls))
+
+    def joins(self, name: str) -> bool:
+        return name.startswith("read")
+
+    def call_together(
+        self, calls: Sequence[tuple[str, dict[str, object]]]
+    ) -> tuple[ToolResult, ...]:
+        self.together.append([name for name, _ in calls])
+        return tuple(self.call(name, arguments) for name, arguments in calls)
 
     def edits(self, name: str) -> bool:
         return name.startswith("edit")
@@ -324,3 +334,22 @@ def test_the_conclusion_has_the_model_s_confidence_if_it_gave_one(given: Any, ke
     said = Reply(calls=(call,))
     _, _, _, notes = run(said, said)
     assert notes.confidences == ([] if kept is None else [("conclusion", kept)])
+
+
+def test_neighbouring_reads_run_together_and_answer_in_order():
+    reply = calling("read_a", "read_b", "edit", "read_c", "read_d", "look", "read_e")
+    outcome, model, tools, _ = run(reply, FINISH, FINISH)
+    assert outcome.reason == Reason.COMPLETED
+    assert tools.together == [["read_a", "read_b"], ["read_c", "read_d"]]
+    assert tools.calls == [call.name for call in reply.calls]
+    answers = [m for m in model.seen[1] if m["role"] == "tool"]
+    assert [m["tool_call_id"] for m in answers] == [call.id for call in reply.calls]
+    said = [str(m["content"]).split("\n")[-1] for m in answers]
+    assert said == [f"result {n}" for n in range(1, 8)]
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(3, "Completed"), (2, "BudgetExceeded")])
+def test_reads_that_run_together_end_at_the_limit(limit: int, reason: str):
+    reply = calling("read_a", "read_b", "read_c")
+    outcome, _, tools, _ = run(reply, FINISH, FINISH, operations=limit)
+    assert (outcome.reason, len(tools.calls)) == (reason, limit)

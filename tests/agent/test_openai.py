@@ -11,6 +11,7 @@ from agenttask_agent import messages
 from agenttask_agent.finish import SCHEMA
 from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
+from agenttask_agent.models.recommended import recommended
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.outcome import ModelFailed, Stop
 
@@ -228,3 +229,33 @@ def test_a_request_of_one_s_own_has_the_model_s_name_and_bounds(serve: Any):
     assert body == GOOD
     sent = {"model": "m", "temperature": 0.2, "max_completion_tokens": 5, "messages": USER}
     assert server.requests == [sent]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Qwen/Qwen3-Coder-30B-A3B-Instruct", (0.7, 0.8, 20, 1.05)),
+        ("qwen/qwen3-235b-a22b-instruct-2507", (0.7, 0.8, 20, None)),
+        ("Qwen/Qwen3-32B", (0.6, 0.95, 20, None)),
+        ("mistralai/Devstral-Small-2507", (0.15, None, None, None)),
+        ("org/a-model-nobody-knows", (None, None, None, None)),
+    ],
+)
+def test_a_turn_is_sampled_as_the_models_makers_say(serve, name: str, expected: tuple[Any, ...]):
+    server = serve(GOOD)
+    server.model.sampling = Sampling(name)
+    server.model.usual = recommended(name)
+    server.ask()
+    asked = server.requests[0]
+    keys = ("temperature", "top_p", "top_k", "repetition_penalty")
+    assert tuple(asked.get(key) for key in keys) == expected
+
+
+def test_what_class_or_task_says_goes_before_the_makers_words(serve):
+    server = serve(GOOD)
+    server.model.usual = recommended("qwen3-coder")
+    server.ask()
+    server.ask(variation=1)
+    server.model.ask({"messages": USER})
+    assert [r["temperature"] for r in server.requests] == [0.2, 0.4, 0.2]
+    assert ["top_k" in r for r in server.requests] == [True, True, False]

@@ -73,6 +73,7 @@ CALL = '{"name": "files_read_file", "arguments": {"path": "a.py"}}'
     [
         pytest.param(f"<tool_call>\n{CALL}\n</tool_call>", id="tags"),
         pytest.param(f"I read it.\n<tool_call>{CALL}</tool_call>", id="tags after prose"),
+        pytest.param(f"<tool_call>\n{CALL}\n", id="a tag that is not closed"),
         pytest.param(f"```json\n{CALL}\n```", id="a fence"),
         pytest.param(CALL, id="bare"),
         pytest.param(f"Next: {CALL} and then more", id="bare within prose"),

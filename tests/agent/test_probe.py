@@ -1,6 +1,7 @@
 """What the start-up probe asks, finds out and decides, against the rehearsed server."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from tests.agent.projects import git
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.probe import billions, choose_profile, probe
+from agenttask_agent.models.probecache import MAX_AGE, ProbeCache
 from agenttask_agent.models.retry import Retry
 from agenttask_agent.outcome import ModelFailed
 from agenttask_agent.rehearsal.server import make_app
@@ -167,3 +169,46 @@ def test_a_small_model_goes_on_in_the_file_and_is_cut_at_the_next_fence(make_pod
     assert begun["content"].endswith("\n\n\ndef hello_world()")
     assert git(pod.repo, "show", "HEAD:utils.py").endswith("return 'Hello, World!'")
     assert report.reasoning_log[-1].type == "conclusion"
+
+
+def test_a_cache_saves_the_questions_until_the_server_says_something_else(tmp_path: Path):
+    now = 1000.0
+    cache = ProbeCache(tmp_path / "new" / "probe.json", lambda: now)
+    asked: list[str] = []
+
+    class Server:
+        window = 9000
+
+        def context_window(self) -> int | None:
+            return self.window
+
+        def ask(self, request: dict[str, object]) -> dict[str, object]:
+            asked.append(str(request))
+            return {"choices": [{"message": {"content": '{"a": "x7"}'}}]}
+
+    def found(name: str = MODEL) -> Capabilities:
+        return probe(server, name, None, lambda _: None, cache)
+
+    server = Server()
+    first = found()
+    assert (first.structured_output, len(asked)) == (True, 2)
+    assert found() == first
+    assert len(asked) == 2, "the second run asks nothing"
+    server.window = 4096
+    assert found().context_window == 4096
+    assert len(asked) == 4, "the server was started otherwise"
+    found("another")
+    assert len(asked) == 6, "another model is another answer"
+    now += MAX_AGE
+    found("another")
+    assert len(asked) == 8, "it was long ago"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"at": "x"}', "\x00" * 9000])
+def test_a_cache_that_cannot_be_read_is_none(tmp_path: Path, content: str):
+    (tmp_path / "probe.json").write_text(content, encoding="utf-8")
+    cache = ProbeCache(tmp_path / "probe.json")
+    assert cache.recall(MODEL, None) is None
+    cache.keep(ABLE)
+    assert cache.recall("m", None) == ABLE
+    ProbeCache(Path("/dev/null/x")).keep(ABLE)

@@ -28,9 +28,21 @@ def test_there_are_recorded_answers_of_both_kinds():
     assert len(documents(errors=True)) >= 5
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_says_whether_it_is_recorded_or_why_it_is_not(path: Path):
+    document = json.loads(path.read_text("utf-8"))
+    recorded = document["source"].startswith("recorded: vLLM ")
+    assert recorded or document["source"].startswith("reconstructed because ")
+    assert bool(document.get("request")) is recorded
+
+
+def test_nearly_all_are_recorded():
+    made_up = [p.stem for p in FILES if "request" not in json.loads(p.read_text("utf-8"))]
+    assert made_up == ["engine-busy", "overflow-0.16", "repetition-detected"]
+
+
 @pytest.mark.parametrize("document", documents(errors=False))
 def test_a_completion_is_read(document: dict[str, Any]):
-    assert document["source"]
     expected = document["expected"]
     assert set(expected) <= COMPLETION
     reply = parse_reply(document["body"], NAMES)

@@ -9,16 +9,19 @@ from tests.agent.conftest import MakeTools, make_document
 
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.outcome import Outcome
+from agenttask_agent.results import ToolResult
 from agenttask_agent.small import decide, formats, pysource
 from agenttask_agent.small.bench import EXAMPLES
 from agenttask_agent.small.entry import SmallWorker
 from agenttask_agent.small.formats import Item
 from agenttask_agent.small.rename import rename
+from agenttask_agent.small.runners import UNRUNNABLE, Runner, choose_runners, failing
 from agenttask_agent.small.words import read_words
 from agenttask_agent.workers import Job, choose_way, choose_worker
 from agenttask_api.agentclass import Profile
 from agenttask_api.reasons import Reason
 from agenttask_api.result import Capabilities
+from agenttask_api.spec import Command
 
 SOURCE = """import math
 
@@ -112,6 +115,64 @@ def test_objections_before_anything_is_tried(new: str, why: str):
     assert bool(found) == bool(why)
 
 
+@pytest.mark.parametrize(
+    ("task", "leave"),
+    [
+        ("Add clamp() and tests for it.", True),
+        ("Write a test for area().", True),
+        ("Update the tests in tests/test_a.py to the new name.", True),
+        ("Fix the failing test.", False),
+        ("Fix add() so that all tests pass.", False),
+        ("Change area() until the tests pass.", False),
+        ("Change add() to subtract, and make the tests pass.", False),
+        ("Update add(); keep the tests green.", False),
+    ],
+)
+def test_leave_to_edit_tests_is_said_not_guessed(task: str, leave: bool):
+    assert read_words(task).wants_tests is leave
+
+
+RUN_PYTEST = ["python3", "-m", "pytest", "-q"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "start", "verify", "operations"),
+    [
+        pytest.param(["a.py", "tests/test_a.py"], "", [], ["tests_pytest"], id="python"),
+        pytest.param(["a.py"], "", [], [], id="nothing to run"),
+        pytest.param(["go.mod", "x.go"], "", [], ["tests_go_test"], id="go"),
+        pytest.param(["app/Cargo.toml"], "app", [], ["tests_cargo_test"], id="a folder's"),
+        pytest.param(["app/Cargo.toml"], "", [], [], id="another folder's"),
+        pytest.param(["package.json"], "", [], [], id="a script nobody named"),
+        pytest.param(["package.json"], "", [["npm", "test"]], ["tests_npm_test"], id="npm"),
+        pytest.param(
+            ["go.mod", "Makefile"], "", [["make", "check"]], ["tests_make_test"], id="make"
+        ),
+        pytest.param(["tests/test_a.py"], "", [["./ci.sh"]], ["tests_pytest"], id="a script"),
+        pytest.param(["go.mod"], "", [RUN_PYTEST, RUN_PYTEST], ["tests_pytest"], id="named twice"),
+    ],
+)
+def test_runners_are_those_of_verify_else_of_the_project(
+    paths: list[str], start: str, verify: list[list[str]], operations: list[str]
+):
+    steps = [Command(name=f"s{n}", run=tuple(run)) for n, run in enumerate(verify)]
+    assert [r.operation for r in choose_runners(paths, start, steps)] == operations
+
+
+def test_failures_are_told_apart_by_name_where_the_runner_has_names():
+    def result(output: str = "", error: str = "x", **metadata: Any) -> ToolResult:
+        return ToolResult(False, "tests.x", output, error=error, metadata=metadata)
+
+    go, npm = Runner("tests_go_test"), Runner("tests_npm_test")
+    assert failing(go, result("--- FAIL: TestA (0.0s)\n    --- FAIL: TestA/b\n")) == {
+        "TestA",
+        "TestA/b",
+    }
+    assert failing(npm, result(tests={"failed": 2})) == {"tests_npm_test 0", "tests_npm_test 1"}
+    assert failing(go, result("no go files")) == {UNRUNNABLE}
+    assert failing(go, result(error="not available: go is not installed")) == frozenset()
+
+
 def test_tests_are_no_targets_unless_asked_for():
     paths = ["a.py", "tests/test_a.py"]
     assert decide.named_targets(read_words("Look at tests/test_a.py and fix a.py"), paths) == [
@@ -156,10 +217,14 @@ def run_small(make_tools: MakeTools):
     """Run the small profile on a repository with prepared answers."""
 
     def run(
-        task: str, answers: Answers, files: dict[str, str] = CALC, replies: int = 10
+        task: str,
+        answers: Answers,
+        files: dict[str, str] = CALC,
+        replies: int = 10,
+        **spec: Any,
     ) -> tuple[Outcome, Path]:
         tools = make_tools(files)
-        document = make_document(prompt=task)
+        document = make_document(prompt=task, **spec)
         budget = Budget(Limits(replies=replies, operations=100, tokens=100_000))
         able = Capabilities(model="m", context_window=8192)
         job = Job(document, answers, tools.toolbox, Log(), budget, tools.root, able)
@@ -233,3 +298,20 @@ def test_the_profile_chooses_the_worker(make_tools: MakeTools, read_only: bool, 
     job = Job(document, Answers([""]), tools.toolbox, Log(), budget, tools.root, able)
     way = choose_way(document, Profile.SMALL)
     assert isinstance(choose_worker(job, way), SmallWorker) == small
+
+
+MADE = {
+    "Makefile": "check:\n\t@grep -q 'a + b' formula.txt\n",
+    "formula.txt": "add: a - b\n",
+}
+MAKE_CHECK = {"name": "check", "run": ["make", "check"]}
+
+
+@pytest.mark.parametrize(("sign", "right"), [("+", True), ("/", False)])
+def test_a_project_without_python_is_judged_by_what_verify_names(run_small, sign: str, right: bool):
+    answer = MADE["formula.txt"].replace("-", sign)
+    outcome, root = run_small(
+        "Correct formula.txt.", Answers([answer]), MADE, replies=1, verify=[MAKE_CHECK]
+    )
+    assert (outcome.reason is Reason.COMPLETED) is right, outcome.message
+    assert ((root / "formula.txt").read_text() == answer) >= right

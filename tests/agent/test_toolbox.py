@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from tests.agent.toolboxes import Tools
 
 from agenttask_agent.audit import verify_chain
 from agenttask_agent.tools.catalogue import CATALOGUE
+from agenttask_agent.tools.context import ToolContext
 from agenttask_agent.tools.document import as_markdown
+from agenttask_agent.tools.operation import Answer, Operation, Params
 from agenttask_agent.tools.policy import ROLE_SETS, Policy
 from agenttask_agent.tools.schema import MAX_GRAMMAR_LENGTH, parameters_schema, tool_schema
 from agenttask_api.masking import HIDDEN
@@ -337,3 +340,35 @@ def test_the_tools_command():
     assert {tool["function"]["name"].split("_")[0] for tool in listed} <= {"files", "http"}
     assert "git.status" in cli("tools", "--markdown", "--allow", "git.*").stdout
     assert cli("tools", "--role", "KING").returncode == 2
+
+
+class Where(Params):
+    path: str
+
+
+def test_reads_at_the_same_time_keep_order_and_leave_one_entry_each(make_tools: MakeTools):
+    """The barrier lets nobody through unless all are there at once."""
+    barrier, entered = Barrier(3, timeout=20), []
+
+    def meet(_context: ToolContext, params: Where) -> Answer:
+        entered.append(params.path)
+        barrier.wait()
+        return Answer(f"read {params.path}")
+
+    operation = Operation("files", "meet", Where, meet, "Meet.", read_only=True, joins=True)
+    tools = make_tools(catalogue=(operation,))
+    paths = ["a", "b", "c"]
+    found = tools.toolbox.call_together([("files_meet", {"path": p}) for p in paths])
+    assert sorted(entered) == paths
+    assert [r.output for r in found] == ["read a", "read b", "read c"]
+    assert [r.seq for r in found] == [1, 2, 3]
+    assert [o.params for o in tools.audit.operations] == [{"path": p} for p in paths]
+    assert verify_chain(audit_lines(tools))
+
+
+def test_what_starts_a_program_or_changes_something_never_joins():
+    for operation in CATALOGUE:
+        if operation.joins:
+            assert operation.read_only, operation.key
+            assert not operation.edits, operation.key
+            assert operation.family in ("files", "http"), operation.key

@@ -30,6 +30,7 @@ GOOD_TASKS = {
             {"taskRef": {"name": "other"}},
         ]
     ),
+    "skipped steps of a plan": task(constraints={"onError": "Skip", "mode": "Plan"}),
     "an ordinary variable": task(env=[{"name": "LDAP_PATH", "value": "x"}]),
     "cpu as a number": task(limits={"resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}),
 }
@@ -74,6 +75,10 @@ BAD_TASKS = {
         "lower it, or raise count",
     ),
     "one agent among itself": (task(deliberation={"rounds": 1}), "agents.count to at least 2"),
+    "skipped steps without a plan": (
+        task(constraints={"onError": "Skip"}),
+        "set constraints.mode to Plan",
+    ),
     "an empty context": (task(contextFrom=[{}]), "exactly one of configMapKeyRef and taskRef"),
     "a double context": (
         task(contextFrom=[BOTH]),

@@ -1,13 +1,24 @@
 """How the agent works, as a task asks for it: plans, requirements, profile and role."""
 
 import json
+from typing import Any
 
 from tests.e2e.tasks import PYTEST, Home, agent_class, result_of, task, until
 
+from agenttask_testbed import services
 from agenttask_testbed.demo import NATS_URL, REHEARSAL_MODEL, WHERE
 
 MODEL = {"endpoint": f"http://model.{WHERE}.svc:8000", "name": REHEARSAL_MODEL}
 KINDS = {"analysis", "decision", "action", "observation", "conclusion", "error"}
+
+
+def from_config_map(name: str, **spec: Any) -> dict[str, Any]:
+    """Return a task whose prompt and context are in a ConfigMap."""
+    found = task(name, "", **spec)
+    del found["spec"]["prompt"]
+    found["spec"]["promptFrom"] = {"configMapKeyRef": {"name": "texts", "key": "prompt"}}
+    found["spec"]["contextFrom"] = [{"configMapKeyRef": {"name": "texts", "key": "notes"}}]
+    return found
 
 
 def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
@@ -27,20 +38,15 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
             className="driven",
             output={"mode": "None"},
         ),
-        task(
-            "meets",
-            "Meet the requirements.",
-            constraints=wanted,
-            context="first\n" * 100,
-            contextTokens=10,
-        ),
-        task("lost", "Meet the requirements.", constraints={"onError": "Skip"}),
+        from_config_map("meets", constraints=wanted, contextTokens=30),
     )
+    until(home, "meets", phase="Pending", reason="ReferenceNotFound")
+    texts = {"prompt": "Meet the requirements.", "notes": "first\n" * 100}
+    home.apply(services.config_map("texts", texts))
 
     skipped = until(home, "skips", phase="Succeeded", verdict="Verified")
     planned = until(home, "plans", phase="Succeeded", verdict="NoChange")
     until(home, "meets", phase="Succeeded")
-    lost = until(home, "lost", phase="Failed", reason="InvalidSpec")
 
     assert skipped["operations"] == {"total": 2, "failed": 1, "denied": 0}
     assert skipped["artifacts"]["filesChanged"] == ["utils.py"]
@@ -59,8 +65,8 @@ def test_plans_requirements_and_profile_are_honoured(home: Home) -> None:
 
     claims = [(r["text"], r["claim"]) for r in result_of(home, "meets")["requirements"]]
     assert claims == [("It returns a text.", "met"), ("It is fast.", "unmet")]
-    assert "set constraints.mode to Plan" in lost["message"]
     document = json.dumps(home.get("job", "-l", "agenttask.dev/task=meets"))
+    assert "## ConfigMap texts, notes" in document
     assert "context cut at spec.contextTokens" in document
     assert "1234" in json.dumps(home.get("job", "-l", "agenttask.dev/task=plans"))
 

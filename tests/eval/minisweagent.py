@@ -28,7 +28,7 @@ def run_mini(task: EvalTask, endpoint: Endpoint, folder: Path) -> Row:
     """Have it work in the repository, and judge what it left by the hidden tests."""
     repo, began = folder / "repo", time.monotonic()
     task.lay_out(repo)
-    trajectory = folder / "trajectory.json"
+    trajectory, status = folder / "trajectory.json", ""
     try:
         subprocess.run(
             command(task, endpoint, trajectory),
@@ -40,9 +40,9 @@ def run_mini(task: EvalTask, endpoint: Endpoint, folder: Path) -> Row:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return judge(task, repo, {}, f"not ended after {RUN_SECONDS} s", time.monotonic() - began)
+        status = f"not ended after {RUN_SECONDS} s"
     written = _read(trajectory)
-    status = str(written.get("info", {}).get("exit_status", "it left no trajectory"))
+    status = status or str(written.get("info", {}).get("exit_status", "it left no trajectory"))
     return judge(task, repo, written, status, time.monotonic() - began)
 
 

@@ -90,6 +90,14 @@ class Clocked:
     def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
         return self._outside(lambda: self.tools.toolbox.call(name, arguments))
 
+    def joins(self, name: str) -> bool:
+        return self.tools.toolbox.joins(name)
+
+    def call_together(
+        self, calls: Sequence[tuple[str, dict[str, object]]]
+    ) -> tuple[ToolResult, ...]:
+        return tuple(self.call(name, arguments) for name, arguments in calls)
+
     def edits(self, name: str) -> bool:
         return self.tools.toolbox.edits(name)
 

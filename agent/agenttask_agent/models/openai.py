@@ -5,7 +5,7 @@ which reason. What a reply says is read by `parsing`.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -55,6 +55,8 @@ class OpenAIModel:
     """The server was started without a tool parser: only `required` works there."""
     unthinking: bool = False
     """A reply was all thinking and no answer, so no more thinking is asked for."""
+    usual: Mapping[str, float | int] = field(default_factory=dict)
+    """How this kind of model is sampled where nobody says otherwise; of turns, not of `ask`."""
     reply_tokens: int = DEFAULT_REPLY_TOKENS
 
     def __post_init__(self) -> None:
@@ -109,14 +111,14 @@ class OpenAIModel:
         required: bool,
         variation: int,
     ) -> Message:
-        body = self._defaults() | {"messages": list(conversation)}
+        body = {**self.usual, **self._defaults(), "messages": list(conversation)}
         if tools:
             choice = "required" if required or self.always_required else "auto"
             body |= {"tools": list(tools), "tool_choice": choice}
         if self.unthinking:
             body["chat_template_kwargs"] = {"enable_thinking": False}
         if variation:
-            warm = max(self.sampling.temperature or 0.0, min(1.0, 0.3 + 0.1 * variation))
+            warm = max(float(str(body.get("temperature", 0))), min(1.0, 0.3 + 0.1 * variation))
             body |= {"seed": variation, "temperature": warm}
         return body
 

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from agenttask_agent.messages import Message, Reply, ToolCall
 from agenttask_agent.sanitise import storable
 
-TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+"""Small models leave out the closing tag; what was cut off is not looked at."""
 OPEN_TAG = re.compile(r"<tool_call>|<function=")
 XML_CALL = re.compile(r"<function=([\w.-]+)>(.*?)</function>", re.DOTALL)
 XML_PARAMETER = re.compile(r"<parameter=(\w+)>\n?(.*?)\n?</parameter>", re.DOTALL)
 FENCED = re.compile(r"```(?:json|tool_call|tool)?\s*\n(\{.*?\}|\[.*?\])\s*```", re.DOTALL)
 MAX_SEARCHED = 100_000
 """Characters of a reply in which calls are looked for."""
+NAME_KEY = re.compile(r"""["']name["']""")
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 UNFINISHED = frozenset({"length", "repetition"})
 """How a reply ends that was not the model's to end: at its limit, or repeating itself."""
@@ -166,7 +168,7 @@ def _without_calls(content: str) -> str:
 
 def _is_bare_call(content: str) -> bool:
     start = content.lstrip()[:400]
-    return start.startswith(("{", "```json", "```tool")) and '"name"' in start
+    return start.startswith(("{", "```json", "```tool")) and bool(NAME_KEY.search(start))
 
 
 def _leading_object(text: str) -> object:

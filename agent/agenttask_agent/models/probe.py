@@ -3,7 +3,8 @@
 At most three cheap calls: the list of models, one question with a schema, one with a
 required tool. Each question has exactly one right answer, so what comes back tells
 whether the constraint was obeyed. A run has one endpoint and one model, so it asks
-once and keeps the answer; the tokens count in its budget like all others.
+once; the tokens count in its budget like all others. With a cache only the list of
+models is asked for, as long as it says what it said.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from agenttask_agent.messages import Message, Reply
 from agenttask_agent.models.parsing import parse_reply
+from agenttask_agent.models.probecache import ProbeCache
 from agenttask_agent.outcome import ModelRefused
 from agenttask_api.agentclass import Profile
 from agenttask_api.result import Capabilities
@@ -48,13 +50,28 @@ class Endpoint(Protocol):
 
 
 def probe(
-    endpoint: Endpoint, name: str, window: int | None, count: Callable[[Reply], None]
+    endpoint: Endpoint,
+    name: str,
+    window: int | None,
+    count: Callable[[Reply], None],
+    cache: ProbeCache | None = None,
 ) -> Capabilities:
     """Return what the model `name` can do; `window` is a known context length.
 
     Every answer is given to `count`. Raises Stop when the model cannot be asked at all.
     """
+    cache = cache or ProbeCache()
     length = window or endpoint.context_window()
+    known = cache.recall(name, length)
+    if known is None:
+        known = _found(endpoint, name, length, count)
+        cache.keep(known)
+    return known
+
+
+def _found(
+    endpoint: Endpoint, name: str, length: int | None, count: Callable[[Reply], None]
+) -> Capabilities:
     written = _asked(endpoint, _schema_question(), count)
     called = _asked(endpoint, _tool_question(), count)
     return Capabilities(

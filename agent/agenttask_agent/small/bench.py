@@ -5,25 +5,23 @@ budget counts it. The task's own examples are tests too, in a file that is there
 the run works and never when it ends.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from agenttask_agent.results import ToolResult
-from agenttask_agent.small import decide, pysource
+from agenttask_agent.small import decide, pysource, runners
 from agenttask_agent.small.decide import Score
+from agenttask_agent.small.runners import PYTHON, Runner
 from agenttask_agent.small.words import Words
 from agenttask_agent.workers import Job
 
 EXAMPLES = "test_agenttask_examples.py"
-FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 MAX_FAILURE = 1200
 MAX_FILES = 200
 MAX_READ = 12
 CODE = (".py", ".js", ".ts", ".go", ".rs", ".sh", ".toml", ".json", ".yaml", ".yml", ".cfg")
 TEXT = (".md", ".rst", ".txt", ".ini", ".html", ".css", ".sql")
-UNRUNNABLE = "(the tests could not be run)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Bench:
     new: tuple[str, ...] = ()
     """Names that the task asks for and that no file defined at the start."""
     before: Checked = field(default_factory=Checked)
-    has_tests: bool = False
+    runners: list[Runner] = field(default_factory=list)
     examples_in: str = ""
     """Where the file of examples is; empty = there is none."""
 
@@ -62,8 +60,10 @@ class Bench:
     def list_paths(self) -> list[str]:
         """Return the text files of the repository, code first, tests last."""
         listed = self.call("files_list_files", path=".", recursive=True)
-        paths = [p for p in listed.output.splitlines() if p.endswith(CODE + TEXT)]
-        self.has_tests = any(decide.is_test(p) and p.endswith(".py") for p in paths)
+        lines = listed.output.splitlines()
+        document = self.job.document
+        self.runners = runners.choose_runners(lines, document.repo.path, document.verify)
+        paths = [p for p in lines if p.endswith(CODE + TEXT)]
         order = sorted(paths, key=lambda p: (decide.is_test(p), not p.endswith(CODE), p))
         return order[:MAX_FILES]
 
@@ -119,17 +119,16 @@ class Bench:
 
     def check(self) -> Checked:
         """Run the visible tests and the examples."""
-        if not (self.has_tests or self.examples_in):
-            return Checked()
-        result = self.call("tests_pytest", path=".")
-        failing = frozenset(FAILED.findall(result.output))
-        if result.denied or result.ok:
-            return Checked()
-        examples = {name for name in failing if EXAMPLES in name}
-        others = failing - examples
-        if not failing:
-            others = frozenset({UNRUNNABLE})
-        return Checked(frozenset(others), len(examples), _failure(result.output))
+        needed = [PYTHON] if self.examples_in and PYTHON not in self.runners else []
+        found: set[str] = set()
+        outputs = []
+        for runner in [*self.runners, *needed]:
+            result = self.call(runner.operation, **runner.arguments)
+            names = runners.failing(runner, result)
+            found |= names
+            outputs += [_failure(result.output)] if names else []
+        examples = {name for name in found if EXAMPLES in name}
+        return Checked(frozenset(found - examples), len(examples), "\n".join(outputs))
 
     def score(self, checked: Checked) -> Score:
         """Return what the checks say of the files as they are now."""
@@ -178,6 +177,6 @@ def others_text(files: Mapping[str, str], without: str, limit: int) -> str:
 
 
 def _failure(output: str) -> str:
-    """Return the assertion lines of the failures, which is what a model can use."""
+    """Return the assertion lines of pytest's failures, else the end: what a model can use."""
     lines = [line for line in output.splitlines() if line.startswith(("E  ", ">", "FAILED"))]
     return "\n".join(lines)[-MAX_FAILURE:] or output[-MAX_FAILURE:]

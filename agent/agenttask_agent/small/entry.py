@@ -65,6 +65,8 @@ class SmallWorker:
         self.bench.take_in(paths)
         self.bench.new = tuple(decide.new_names(self.words, self.bench.now))
         targets = self._targets(paths)
+        if not any(target.endswith(".py") for target in targets):
+            self.bench.new = ()  # which names a file defines is known of Python alone
         self.bench.place_examples([*targets, *decide.defining(self.words, self.bench.now)])
         self.bench.before = self.bench.check()
         self.score, self.failure = self.bench.score(self.bench.before), self.bench.before.output

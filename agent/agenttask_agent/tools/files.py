@@ -237,6 +237,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         read_file,
         "Read a text file, whole or from line start to line end.",
         read_only=True,
+        joins=True,
     ),
     Operation(
         "files",
@@ -277,6 +278,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         list_files,
         "List a folder; folders end with a slash.",
         read_only=True,
+        joins=True,
     ),
     Operation(
         "files",
@@ -294,6 +296,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         file_info,
         "Tell type, size, mode, time and number of lines.",
         read_only=True,
+        joins=True,
     ),
     *file_transfers.OPERATIONS,
     *file_patches.OPERATIONS,

@@ -187,7 +187,9 @@ def _text(received: Received) -> str:
 def _op(
     name: str, params: type[Params], description: str, *, read_only: bool = False
 ) -> Operation[Any]:
-    return Operation("http", name, params, _handler(name.upper()), description, read_only)
+    return Operation(
+        "http", name, params, _handler(name.upper()), description, read_only, joins=read_only
+    )
 
 
 OPERATIONS: tuple[Operation[Any], ...] = (

@@ -48,6 +48,8 @@ class Operation(Generic[P]):
     """Whether it changes the files that are the work."""
     writes: Callable[[P], bool] = lambda _: False
     """Tells the arguments with which a `read_only` operation is not one."""
+    joins: bool = False
+    """Whether several may run at once: it only reads, and starts no program."""
 
     @property
     def key(self) -> str:

@@ -5,8 +5,9 @@ the answer is a result, and every attempt leaves exactly one audit entry.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +27,18 @@ from agenttask_agent.tools.schema import tool_schema
 MAX_OUTPUT_CHARACTERS = 24_000
 HEAD_SHARE, TAIL_HEAVY_SHARE = 0.6, 0.25
 MAX_NAME = 100
+MAX_TOGETHER = 4
+"""Operations that run at the same time."""
+
+
+@dataclass
+class Attempt:
+    """One call, and what became of it."""
+
+    name: str
+    arguments: dict[str, object]
+    result: ToolResult | None = None
+    seconds: float = 0.0
 
 
 @dataclass
@@ -67,20 +80,31 @@ class Toolbox:
         operation = self._find(name)
         return operation is not None and operation.edits
 
+    def joins(self, name: str) -> bool:
+        """Say whether an operation may run at the same time as others of its kind."""
+        operation = self._find(name)
+        return operation is not None and operation.joins
+
     def call(self, name: str, arguments: dict[str, object]) -> ToolResult:
         """Execute one operation by wire or dotted name; never raises for what it is given."""
-        started = self.clock()
-        operation = self._find(name)
-        key = operation.key if operation else neutralise(self.redactor.text(name))[:MAX_NAME]
-        result = ToolResult(False, key, error="interrupted")
+        attempt = Attempt(name, arguments)
         try:
-            result = self._attempt(operation, key, arguments)
+            self._make(attempt)
         finally:
-            result = replace(self._clean(result), seq=self.audit.next_seq())
-            shown = audited(operation, arguments) if operation else arguments
-            self.audit.record(result, shown, self.clock() - started)
-        self.review_of.saw(result)
+            result = self._told(attempt)
         return result
+
+    def call_together(
+        self, calls: Sequence[tuple[str, dict[str, object]]]
+    ) -> tuple[ToolResult, ...]:
+        """Execute operations that join at the same time; results and audit keep their order."""
+        attempts = [Attempt(name, arguments) for name, arguments in calls]
+        try:
+            for start in range(0, len(attempts), MAX_TOGETHER):
+                self._make_together(attempts[start : start + MAX_TOGETHER])
+        finally:
+            results = tuple(map(self._told, attempts))
+        return results
 
     def review(self) -> str:
         """Return what has changed since the start, and what the last tests said."""
@@ -88,6 +112,37 @@ class Toolbox:
 
     def _find(self, name: str) -> Operation[Any] | None:
         return next((o for o in self.catalogue if name in (o.wire_name, o.key)), None)
+
+    def _make(self, attempt: Attempt) -> None:
+        started = self.clock()
+        try:
+            operation = self._find(attempt.name)
+            attempt.result = self._attempt(operation, self._key(attempt.name), attempt.arguments)
+        finally:
+            attempt.seconds = self.clock() - started
+
+    def _make_together(self, attempts: Sequence[Attempt]) -> None:
+        """Wait for all; a thread that is still at work when the run is ended holds up nothing."""
+        threads = [Thread(target=self._make, args=(a,), daemon=True) for a in attempts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _told(self, attempt: Attempt) -> ToolResult:
+        """Number, clean and write down one attempt, whatever became of it."""
+        interrupted = ToolResult(False, self._key(attempt.name), error="interrupted")
+        result = self._clean(attempt.result or interrupted)
+        result = replace(result, seq=self.audit.next_seq())
+        operation = self._find(attempt.name)
+        shown = audited(operation, attempt.arguments) if operation else attempt.arguments
+        self.audit.record(result, shown, attempt.seconds)
+        self.review_of.saw(result)
+        return result
+
+    def _key(self, name: str) -> str:
+        operation = self._find(name)
+        return operation.key if operation else neutralise(self.redactor.text(name))[:MAX_NAME]
 
     def _attempt(
         self, operation: Operation[Any] | None, key: str, arguments: dict[str, object]
