@@ -93,6 +93,8 @@ class TaskDocument(OpenAPIModel):
     artifacts: Artifacts
     git: GitPolicy = GitPolicy()
     clocks: Clocks
+    traceparent: str = ""
+    """W3C; the span under which those of the pod hang. Empty = nothing is traced."""
 
     def branch(self) -> str:
         """Return the branch that a change is pushed to."""

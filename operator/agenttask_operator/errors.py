@@ -11,6 +11,10 @@ ClusterError
 """
 
 
+class TracingMissing(Exception):
+    """Traces are configured and cannot be sent."""
+
+
 class ClusterError(Exception):
     """The API server did not do what was asked; the message is its own."""
 

@@ -17,6 +17,8 @@ class Defaults:
     agent_image: str
     nats_url: str = ""
     cluster_id: str = "default"
+    otlp_endpoint: str = ""
+    """Where traces of runs go; empty = nowhere."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Verdict
 from agenttask_api.taskdocument import TaskIdentity
+from agenttask_api.tracing import traceparent
 from agenttask_operator import admission, status
 from agenttask_operator.actions import (
     Action,
@@ -265,14 +266,18 @@ def _order(case: Case) -> Order:
         run_key=case.run_key,
         run_number=run.number if run else 1,
     )
+    document = build_document(identity, case.spec, class_.spec, granted)
+    traced = bool(facts.defaults.otlp_endpoint)
+    parent = traceparent(task.uid, case.run_key) if traced else ""
     return Order(
-        document=build_document(identity, case.spec, class_.spec, granted),
+        document=document.model_copy(update={"traceparent": parent}),
         task=case.spec,
         class_=class_.spec,
         granted=granted,
         agent_image=facts.defaults.agent_image,
         nats_url=facts.defaults.nats_url,
         cluster_id=facts.defaults.cluster_id,
+        otlp_endpoint=facts.defaults.otlp_endpoint,
     )
 
 

@@ -7,6 +7,8 @@ that guesses is worse than one that does not start.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agenttask_api.tracing import ENV_ENDPOINT
+
 DEFAULT_CLUSTER_ID = "default"
 
 
@@ -44,6 +46,8 @@ class Settings:
     lease_namespace: str = ""
     """LEASE_NAMESPACE: where the Lease is by which several operators elect a leader; empty =
     there is no other operator, this one acts at once."""
+    otlp_endpoint: str = ""
+    """OTEL_EXPORTER_OTLP_ENDPOINT: where traces of runs go, by OTLP over HTTP; empty = nowhere."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 
@@ -63,6 +67,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         resync_seconds=_number(environ, "RESYNC_SECONDS", 300, 1, 86400),
         http_address=_address(environ, "HTTP_ADDRESS", Settings.http_address),
         lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
+        otlp_endpoint=_url(environ, ENV_ENDPOINT, ("http://", "https://")),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
     )
 
