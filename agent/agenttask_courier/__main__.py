@@ -37,8 +37,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _clone(places: Places) -> int:
     from agenttask_courier.clone import run_clone
+    from agenttask_courier.tracing import open_spans
 
-    return run_clone(places)
+    spans = open_spans(os.environ, places.task_file, "agenttask.clone")
+    code = run_clone(places)
+    spans.close(f"exit {code}" if code else "")
+    return code
 
 
 def _verifier(places: Places) -> int:

@@ -19,6 +19,8 @@ from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.errors import Refused, bad_request
 from agenttask_courier.journal import log, now
+from agenttask_courier.modelspans import told_call
+from agenttask_courier.tracing import NOWHERE, Spans
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
@@ -56,6 +58,7 @@ class Gate:
     client: httpx.AsyncClient
     key_file: Path
     on_usage: Callable[[Usage], None] = lambda _: None
+    spans: Spans = NOWHERE
     usage: Usage = Usage()
     first_call: str = ""
     """When the first model call was let through, RFC 3339."""
@@ -76,14 +79,15 @@ class Gate:
             self._check_open()
             request = prepare_chat(body, self.document, self._remaining())
             self._note_first_call()
-            try:
-                answer = await self._ask("POST", "/v1/chat/completions", request)
-            except asyncio.CancelledError:
-                self._count(_tokens_of(request), 0)  # Walked away from, but paid for.
-                raise
-            self._count(
-                *(_usage_of(answer) or (_tokens_of(request), len(answer.body) // BYTES_PER_TOKEN))
-            )
+            with told_call(self.spans, request) as told:
+                try:
+                    answer = await self._ask("POST", "/v1/chat/completions", request)
+                except asyncio.CancelledError:
+                    self._count(_tokens_of(request), 0)  # Walked away from, but paid for.
+                    raise
+                spent = _usage_of(answer) or _estimate(request, answer)
+                told(answer.status, *spent)
+                self._count(*spent)
         return answer
 
     def _note_first_call(self) -> None:

@@ -53,6 +53,8 @@ _PATTERNS: tuple[tuple[Trouble, str], ...] = (
     (Trouble.REFUSED, r"Connection refused|No route to host|Network is unreachable"),
     (Trouble.TIMEOUT, r"timed? ?out|Operation too slow|Timeout was reached"),
     (Trouble.SERVER_ERROR, r"returned error: 5\d\d|error: 5\d\d"),
+    # A busy or dying server drops TLS connections too: that says nothing of its certificate.
+    (Trouble.INTERRUPTED, r"recv error|non-properly terminated|SSL_read|unexpected eof"),
     (Trouble.TLS, r"certificate|SSL|TLS|CAfile"),
     (Trouble.NO_SUCH_REPOSITORY, r"returned error: 404|repository '.*' not found"),
     (Trouble.NO_SUCH_REPOSITORY, r"does not appear to be a git repository|Repository not found"),

@@ -19,7 +19,7 @@ from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest
 from agenttask_api.door import DoorEvent, Receipt
 from agenttask_api.reasons import Reason
-from agenttask_api.status import Usage
+from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
 from agenttask_courier.databases import make_handler
@@ -43,6 +43,7 @@ from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
+from agenttask_courier.tracing import NOWHERE, Span, Spans, open_spans
 
 DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
@@ -68,7 +69,8 @@ def run_serve(places: Places, environment: Mapping[str, str]) -> int:
 async def _until_sigterm(
     places: Places, settings: Settings, document: TaskDocument, clone: CloneFacts
 ) -> None:
-    courier = Courier(places, settings, document, clone)
+    spans = open_spans(os.environ, places.task_file, "agenttask.attempt")
+    courier = Courier(places, settings, document, clone, spans=spans)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, courier.terminate)
     await courier.run()
     # A git process under way in a thread would hold the interpreter's own exit back.
@@ -85,6 +87,7 @@ class Courier:
     document: TaskDocument
     clone: CloneFacts
     around: Embedding = Embedding()
+    spans: Spans = NOWHERE
     terminated: asyncio.Event = field(default_factory=asyncio.Event)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """The last words are written."""
@@ -97,8 +100,13 @@ class Courier:
         self.words = LastWords(places.termination_log, self._first_digest())
         self.publisher = Publisher(self.settings, document, places)
         self.gate = Gate(
-            document, new_client(self.settings.vllm_url), places.model_key, self._say_usage
+            document,
+            new_client(self.settings.vllm_url),
+            places.model_key,
+            self._say_usage,
+            self.spans,
         )
+        self._step = Span()
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
         self.judge = self._make_judge()
@@ -138,6 +146,8 @@ class Courier:
             self._begin()
             outcome = await self._judged(await self._agent_ended())
             receipt.set_result(await self._settle(outcome))
+            self.settled.set()
+            await asyncio.to_thread(self.spans.close, _error_of(outcome))
         self.settled.set()
 
     async def _attached(self) -> bool:
@@ -199,7 +209,9 @@ class Courier:
         self.timeline.agent_ended()
         self.gate.close("the agent's part has ended")
         judging = asyncio.create_task(self.judge.judge(how, self.clocks.run_left))
-        if await self.clocks.finish(judging):
+        judged = await self.clocks.finish(judging)
+        self._step.end()
+        if judged:
             return _outcome_of(judging)
         return failed(Reason.NO_RESULT, "the pod was stopped before the change was judged")
 
@@ -279,6 +291,8 @@ class Courier:
     def _say_step(self, step: Step) -> None:
         log("judge.step", step=step)
         self.log_service.tell(str(step), "info", f"the courier begins: {step}")
+        self._step.end()
+        self._step = self.spans.begin(f"agenttask.{step}")
         self.around.on_step(step)
         if reason := _STEP_REASONS.get(step):
             self.words.say(reason=reason)
@@ -306,6 +320,10 @@ class Courier:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
             await self.publisher.close()
+
+
+def _error_of(outcome: Outcome) -> str:
+    return "" if outcome.phase is Phase.SUCCEEDED else outcome.reason.value
 
 
 def _outcome_of(judging: "asyncio.Task[Outcome]") -> Outcome:

@@ -98,6 +98,8 @@ class TaskDocument(OpenAPIModel):
     clocks: Clocks
     workspace_bytes: int = 0
     """`limits.workspaceSize`: of the workspace and of the checkout each; 0 = not bounded."""
+    traceparent: str = ""
+    """W3C; the span under which those of the pod hang. Empty = nothing is traced."""
 
     def branch(self) -> str:
         """Return the branch that a change is pushed to."""

@@ -13,6 +13,10 @@ StoreUnavailable is NATS's: what it stores cannot be read now.
 """
 
 
+class TracingMissing(Exception):
+    """Traces are configured and cannot be sent."""
+
+
 class ClusterError(Exception):
     """The API server did not do what was asked; the message is its own."""
 

@@ -22,6 +22,8 @@ class Defaults:
     cluster_id: str = "default"
     egress: tuple[dict[str, Any], ...] | None = None
     """NetworkPolicyEgressRules of every task; None = no policies are made."""
+    otlp_endpoint: str = ""
+    """Where traces of runs go; empty = nowhere."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from agenttask_api import names
 from agenttask_api.agentclass import Pod
 from agenttask_api.schema import API_VERSION
 from agenttask_api.spec import Resources
+from agenttask_api.tracing import ENV_ENDPOINT
 from agenttask_operator.order import Order
 from agenttask_operator.taskdoc import write_document
 from agenttask_operator.volumes import (
@@ -161,7 +162,7 @@ def _placement(pod: Pod) -> Object:
 def _clone(order: Order) -> Object:
     return {
         **_container(names.CLONE, ["agenttask-courier", "clone"], order.agent_image),
-        "env": [*_common_env(order), *_pod_env()],
+        "env": [*_common_env(order), *_pod_env(), *_tracing_env(order)],
         "resources": SMALL,
         "volumeMounts": [
             *own_mounts(names.CLONE),
@@ -193,7 +194,7 @@ def _courier(order: Order) -> Object:
     return {
         **_container(names.COURIER, ["agenttask-courier", "serve"], order.agent_image),
         "restartPolicy": "Always",
-        "env": [*_common_env(order), *_pod_env(), *_courier_env(order)],
+        "env": [*_common_env(order), *_pod_env(), *_courier_env(order), *_tracing_env(order)],
         "resources": SMALL,
         "lifecycle": {"preStop": drain},
         "volumeMounts": [
@@ -278,6 +279,10 @@ def _courier_env(order: Order) -> list[Object]:
         _env(names.ENV_CLUSTER, order.cluster_id),
         *([_env(names.ENV_NATS_URL, nats)] if nats else []),
     ]
+
+
+def _tracing_env(order: Order) -> list[Object]:
+    return [_env(ENV_ENDPOINT, order.otlp_endpoint)] if order.otlp_endpoint else []
 
 
 def _env(name: str, value: str) -> Object:

@@ -22,6 +22,8 @@ class Order:
     nats_url: str
     """Of the operator; the class's own wins."""
     cluster_id: str
+    otlp_endpoint: str = ""
+    """Where the pod's spans go; empty = nowhere."""
 
     @property
     def job_name(self) -> str:

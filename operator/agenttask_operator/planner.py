@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Verdict
 from agenttask_api.taskdocument import TaskIdentity
+from agenttask_api.tracing import traceparent
 from agenttask_operator import admission, status
 from agenttask_operator.actions import (
     Action,
@@ -289,10 +290,13 @@ def _order(case: Case) -> Order:
         run_key=case.run_key,
         run_number=run.number if run else 1,
     )
+    document = build_document(
+        identity, find_prompt(case), case.spec, class_.spec, granted, context_parts(case)
+    )
+    traced = bool(facts.defaults.otlp_endpoint)
+    parent = traceparent(task.uid, case.run_key) if traced else ""
     return Order(
-        document=build_document(
-            identity, find_prompt(case), case.spec, class_.spec, granted, context_parts(case)
-        ),
+        document=document.model_copy(update={"traceparent": parent}),
         task=case.spec,
         class_=class_.spec,
         class_name=class_.name,
@@ -300,6 +304,7 @@ def _order(case: Case) -> Order:
         agent_image=facts.defaults.agent_image,
         nats_url=facts.defaults.nats_url,
         cluster_id=facts.defaults.cluster_id,
+        otlp_endpoint=facts.defaults.otlp_endpoint,
     )
 
 

@@ -33,6 +33,7 @@ from agenttask_operator.outbox import Outbox
 from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
 from agenttask_operator.settings import Settings
+from agenttask_operator.tracing import both, open_traces
 from agenttask_operator.turns import Limits
 from agenttask_operator.turnstile import Turnstile
 from agenttask_operator.web import WebServer
@@ -66,7 +67,13 @@ class Runtime:
         self.queue = WorkQueue()
         nats_url = settings.nats_url
         self._outbox = Outbox(nats_url, settings.nats_creds) if nats_url else None
-        defaults = Defaults(settings.agent_image, nats_url, settings.cluster_id, settings.egress)
+        defaults = Defaults(
+            settings.agent_image,
+            nats_url,
+            settings.cluster_id,
+            settings.egress,
+            settings.otlp_endpoint,
+        )
         turnstile = Turnstile(
             self.cache,
             Limits(settings.max_tasks, settings.max_tasks_per_namespace),
@@ -104,7 +111,8 @@ class Runtime:
             self._scrape,
         )
         self._reconciler.actor.may_act = self.leads
-        self._reconciler.actor.on_end = self._ended
+        self._traces = open_traces(settings.otlp_endpoint)
+        self._reconciler.actor.on_end = both(self._ended, self._traces)
         cluster.on_reply = self._metrics.requested
         if self._bridge:
             self._bridge.on_settled = self._metrics.commanded
@@ -147,6 +155,8 @@ class Runtime:
             await self._lock.release()
         if self._outbox:
             await self._outbox.close()
+        if self._traces:
+            await asyncio.to_thread(self._traces.close)
         await self._web.stop()
         await self._cluster.close()
 

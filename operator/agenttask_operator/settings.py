@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agenttask_api.tracing import ENV_ENDPOINT
 from agenttask_operator.tenants import BadTenant, Tenants, read_tenants
 
 Object = dict[str, Any]
@@ -58,6 +59,8 @@ class Settings:
     egress_enforced: str = "Unknown"
     """EGRESS_ENFORCED: True, False or Unknown: whether the cluster enforces network policies,
     as the installer has found out."""
+    otlp_endpoint: str = ""
+    """OTEL_EXPORTER_OTLP_ENDPOINT: where traces of runs go, by OTLP over HTTP; empty = nowhere."""
     log_level: str = "INFO"
     """LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
     tenants: Tenants = Tenants()
@@ -84,6 +87,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         lease_namespace=environ.get("LEASE_NAMESPACE", "").strip(),
         egress=_rules(environ, "NETWORK_EGRESS"),
         egress_enforced=_choice(environ, "EGRESS_ENFORCED", ENFORCED),
+        otlp_endpoint=_url(environ, ENV_ENDPOINT, ("http://", "https://")),
         log_level=_choice(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
         tenants=_tenants(environ, nats_url, namespaces),
     )

@@ -61,6 +61,12 @@ class Api:
         assert reply.status_code < 300, f"{method} {path}: {reply.text[:500]}"
         return dict(reply.json())
 
+    def refusal(self, path: str, body: Object) -> str:
+        """Return why something is not created; empty = it is."""
+        headers = {"Content-Type": "application/json"}
+        reply = self._http.post(path, content=json.dumps(body), headers=headers)
+        return reply.text if reply.status_code >= 300 else ""
+
     def delete(self, path: str) -> None:
         """Delete what may be gone already."""
         reply = self._http.delete(path)

@@ -142,6 +142,16 @@ def refuse_jobs(api: Api, space: str) -> None:
         "matchResources": {"namespaceSelector": here},
     }
     api.request("POST", f"{POLICY}ybindings", {"metadata": {"name": space}, "spec": bound})
+    job = a_job("probe")
+    job["spec"]["template"]["metadata"] = {"annotations": {names.TASK_ANNOTATION: ""}}
+    jobs = f"/apis/batch/v1/namespaces/{space}-policed/jobs?dryRun=All"
+    eventually(lambda: "Fridays" in api.refusal(jobs, job), 30, "the policy to be in force")
+
+
+def a_job(name: str) -> Object:
+    """Return a Job of somebody else."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "none"}]}
+    return {"metadata": {"name": name}, "spec": {"suspend": True, "template": {"spec": pod}}}
 
 
 def remove_policy(api: Api, space: str) -> None:
@@ -190,10 +200,8 @@ def test_job_of_somebody_else_with_our_name_is_left_alone(home: Home) -> None:
     task = home.api.task(home.space, "taken")
     key = AgentTaskSpec.model_validate({**task["spec"], "suspend": False}).run_key()
     name = names.job_name("taken", task["metadata"]["uid"], key)
-    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "none"}]}
-    spec = {"suspend": True, "template": {"spec": pod}}
     jobs = f"/apis/batch/v1/namespaces/{home.space}/jobs"
-    foreign = home.api.request("POST", jobs, {"metadata": {"name": name}, "spec": spec})
+    foreign = home.api.request("POST", jobs, a_job(name))
     home.api.request("PATCH", home.path("taken"), {"spec": {"suspend": False}})
 
     state = home.until("taken", SEEN_SECONDS, reason="NameConflict")

@@ -33,7 +33,7 @@ TEN = (
 
 
 @pytest.fixture
-async def cluster(crds: Kubectl, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+async def client(crds: Kubectl, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     monkeypatch.setenv("KUBECONFIG", crds.kubeconfig)
     connected = await Cluster.connect()
     yield connected
@@ -50,10 +50,10 @@ def node(api: Api, space: str) -> Iterator[Node]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TEN)
 async def test_real_api_server_leads_to_the_same_writes_and_the_same_end(
-    api: Api, cluster: Cluster, space: str, node: Node, name: str
+    api: Api, client: Cluster, space: str, node: Node, name: str
 ) -> None:
     reason, spec, steps = SCENARIOS[name]
-    real = RealCluster(api, cluster, space, node)
+    real = RealCluster(api, client, space, node)
     told = {**spec, "className": real.class_name}
 
     calm = await played(Scene(class_name=real.class_name, **told), name)

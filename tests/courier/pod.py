@@ -20,6 +20,7 @@ from agenttask_courier.places import Places
 from agenttask_courier.serve import Courier
 from agenttask_courier.settings import Settings
 from agenttask_courier.sockets import listen
+from agenttask_courier.tracing import NOWHERE, Spans
 from agenttask_courier.verifier import verifier_app
 
 POD_UID = "11111111-2222-3333-4444-555555555555"
@@ -106,13 +107,17 @@ class Pod:
 
 @asynccontextmanager
 async def running_pod(
-    places: Places, document: TaskDocument, vllm_url: str, nats_url: str = ""
+    places: Places,
+    document: TaskDocument,
+    vllm_url: str,
+    nats_url: str = "",
+    spans: Spans = NOWHERE,
 ) -> AsyncIterator[Pod]:
     """Clone, start verifier and courier, and end both with the block."""
     assert await asyncio.to_thread(clone, places, document) == 0
     facts = CloneFacts.model_validate_json(places.clone_facts.read_bytes())
     settings = Settings(vllm_url, nats_url, cluster_id="test", pod_name="p", pod_uid=POD_UID)
-    courier = Courier(places, settings, document, facts)
+    courier = Courier(places, settings, document, facts, spans=spans)
     async with listen(verifier_app(places), places.verifier_socket):
         serving = asyncio.create_task(courier.run())
         pod = Pod(places, courier)

@@ -106,6 +106,11 @@ def test_masking():
             Trouble.SERVER_ERROR,
         ),
         ("fatal: unable to access 'x': SSL certificate problem: self-signed", Trouble.TLS),
+        (
+            "fatal: unable to access 'x': GnuTLS recv error (-110): "
+            "The TLS connection was non-properly terminated.",
+            Trouble.INTERRUPTED,
+        ),
         ("fatal: repository 'https://h/x/' not found", Trouble.NO_SUCH_REPOSITORY),
         ("fatal: couldn't find remote ref refs/heads/x", Trouble.NO_SUCH_REF),
         ("fatal: write error: No space left on device", Trouble.DISK_FULL),

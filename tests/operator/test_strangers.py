@@ -138,8 +138,8 @@ async def test_status_of_a_newer_operator_is_read_and_its_job_goes_on():
     cluster, process = await begin()
     at_work(cluster)
     await process.work(1)
-    newer: dict[str, Any] = {"reason": "Pondering", "novelty": {"a": [1]}, "phase": "Running"}
-    newer["conditions"] = [*cluster.status["conditions"], {"type": "Novel", "status": "True"}]
+    conditions = [*cluster.status["conditions"], {"type": "Novel", "status": "True"}]
+    newer = {"reason": "Pondering", "novelty": {"a": [1]}, "conditions": conditions}
     cluster.put(TASKS, cluster.task | {"status": cluster.status | newer})
 
     older = Watching(cluster, Post())

@@ -1,0 +1,269 @@
+"""How fast and how large the operator is, on the real API server.
+
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py latency [TASKS]
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py burst [TASKS] [ROUNDS]
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py memory [TASKS]
+
+Needs a cluster with the CRDs and no operator. Pods fit no node, so nothing but the control
+plane works beside the operator. Printed as JSON.
+
+latency: from the answer to the creation of a task to the news of its Job, one task at a time.
+burst: the tasks are there before the operator starts; Jobs a second from the first to the
+last one, ours and `idiomatic.py` in turns.
+memory: a cold start with that many live tasks, and with as many finished ones, ours and
+`idle.py`, a kopf operator that does nothing.
+"""
+
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import httpx
+from tests.chaos.harness import TASKS, Api, Operator
+
+HERE = Path(__file__).parent
+MAKERS = 8
+SECONDS = 300.0
+SETTLE_SECONDS = 10.0
+
+
+def until(check: Callable[[], Any], pause: float = 0.05) -> float:
+    """Wait for the check and return when it held."""
+    end = time.monotonic() + SECONDS
+    while not check():
+        if time.monotonic() > end:
+            raise SystemExit("timed out")
+        time.sleep(pause)
+    return time.time()
+
+
+@contextmanager
+def namespace(api: Api) -> Iterator[str]:
+    """Make a namespace and remove it, without waiting."""
+    space = f"scale-{secrets.token_hex(4)}"
+    api.make_namespace(space)
+    yield space
+    api.request("DELETE", f"/api/v1/namespaces/{space}")
+
+
+def make_tasks(api: Api, space: str, count: int, **spec: Any) -> None:
+    with ThreadPoolExecutor(MAKERS) as pool:
+        list(pool.map(lambda n: api.make_task(space, f"t-{n}", **spec), range(count)))
+
+
+@contextmanager
+def ours(folder: Path, space: str) -> Iterator[Operator]:
+    environ = {"AGENT_IMAGE": "none", "NAMESPACES": space, "MODEL_PROBE_SECONDS": "0"}
+    operator = Operator(folder, environ, f"ours-{secrets.token_hex(2)}")
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+
+
+@contextmanager
+def kopf(
+    folder: Path, space: str, script: str, **environ: str
+) -> "Iterator[subprocess.Popen[Any]]":
+    argv = [sys.executable, "-m", "kopf", "run", "--standalone", "-n", space, str(HERE / script)]
+    with (folder / f"{script}.log").open("ab") as log:
+        process = subprocess.Popen(argv, env={**os.environ, **environ}, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def usage(pid: int) -> dict[str, float]:
+    """Return resident memory now and at its peak, in MB, and the processor seconds."""
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    kb = {k: int(v.split()[0]) for k, _, v in (x.partition(":") for x in lines) if "Vm" in k}
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {"rss_mb": kb["VmRSS"] / 1024, "peak_mb": kb["VmHWM"] / 1024, "cpu_s": cpu}
+
+
+# Latency.
+
+
+class JobNews:
+    """When each Job of a namespace was heard of, by its task."""
+
+    def __init__(self, api: Api, space: str) -> None:
+        self._api, self._path = api, f"/apis/batch/v1/namespaces/{space}/jobs?watch=true"
+        self.at: dict[str, float] = {}
+        self.heard = threading.Condition()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _listen(self) -> None:
+        context = self._api.context
+        client = httpx.Client(base_url=self._api.server, verify=context, timeout=None)
+        with client.stream("GET", self._path) as reply:
+            for line in reply.iter_lines():
+                event = json.loads(line)
+                if event["type"] == "ADDED":
+                    name = event["object"]["metadata"]["labels"]["agenttask.dev/task"]
+                    with self.heard:
+                        self.at[name] = time.perf_counter()
+                        self.heard.notify_all()
+
+    def wait(self, name: str) -> float:
+        with self.heard:
+            if not self.heard.wait_for(lambda: name in self.at, 30):
+                raise SystemExit(f"no Job of {name}")
+            return self.at[name]
+
+
+def latency(api: Api, folder: Path, count: int = 200) -> dict[str, Any]:
+    with namespace(api) as space, ours(folder, space) as operator:
+        operator.ready()
+        news = JobNews(api, space)
+        news.start()
+        api.make_task(space, "warm-up")
+        news.wait("warm-up")
+        milliseconds = []
+        for number in range(count):
+            api.make_task(space, f"t-{number}")
+            made = time.perf_counter()
+            milliseconds.append(max(0.0, news.wait(f"t-{number}") - made) * 1000)
+            time.sleep(0.05)
+    cuts = statistics.quantiles(milliseconds, n=100)
+    return {"tasks": count, "p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1)}
+
+
+# Burst.
+
+
+def count_jobs(api: Api, space: str) -> int:
+    answer = api.get(f"/apis/batch/v1/namespaces/{space}/jobs?limit=1")
+    return len(answer["items"]) + int(answer["metadata"].get("remainingItemCount", 0))
+
+
+def one_burst(api: Api, folder: Path, count: int, whose: str) -> dict[str, float]:
+    with namespace(api) as space:
+        make_tasks(api, space, count)
+        begun = time.time()
+        running = ours(folder, space) if whose == "ours" else kopf(folder, space, "idiomatic.py")
+        with running as operator:
+            process = operator.process if isinstance(operator, Operator) else operator
+            assert process
+            first = until(lambda: count_jobs(api, space) > 0)
+            last = until(lambda: count_jobs(api, space) >= count)
+            used = usage(process.pid)
+    rate = count / (last - first)
+    spent = {"cpu_ms_per_task": 1000 * used["cpu_s"] / count, "peak_mb": used["peak_mb"]}
+    return {"first_s": first - begun, "jobs_per_s": rate, **spent}
+
+
+def burst(api: Api, folder: Path, count: int = 1000, rounds: int = 5) -> dict[str, Any]:
+    results: dict[str, list[dict[str, float]]] = {"ours": [], "idiomatic": []}
+    for _ in range(rounds):
+        for whose, so_far in results.items():
+            so_far.append(one_burst(api, folder, count, whose))
+            time.sleep(SETTLE_SECONDS)
+    medians = {whose: middle(figures) for whose, figures in results.items()}
+    ratio = medians["ours"]["jobs_per_s"] / medians["idiomatic"]["jobs_per_s"]
+    return {"tasks": count, "rounds": rounds, **medians, "ratio": round(ratio, 2)}
+
+
+def middle(figures: list[dict[str, float]]) -> dict[str, float]:
+    return {k: round(statistics.median(f[k] for f in figures), 2) for k in figures[0]}
+
+
+# Memory.
+
+
+def cold_ours(api: Api, folder: Path, space: str, live: int) -> dict[str, float]:
+    with ours(folder, space) as operator:
+        begun = time.time()
+        until(lambda: operator.asked("/readyz")[0] == 200)
+        ready = until(lambda: known(operator) >= live) - begun
+        time.sleep(SETTLE_SECONDS)
+        assert operator.process
+        return {"ready_s": round(ready, 2), **rounded(usage(operator.process.pid))}
+
+
+def known(operator: Operator) -> float:
+    """Return how many unfinished tasks the operator tells of."""
+    lines = operator.asked("/metrics")[1].splitlines()
+    return sum(float(x.split()[-1]) for x in lines if x.startswith("agenttask_tasks{"))
+
+
+def cold_idle(folder: Path, space: str, count: int) -> dict[str, float]:
+    log = folder / "idle.py.log"
+    log.unlink(missing_ok=True)
+    with kopf(folder, space, "idle.py", EXPECTED=str(count)) as process:
+        begun = time.time()
+        until(lambda: "seen " in log.read_text("utf-8"))
+        ready = float(log.read_text("utf-8").partition("seen ")[2].split()[0]) - begun
+        time.sleep(SETTLE_SECONDS)
+        return {"ready_s": round(ready, 2), **rounded(usage(process.pid))}
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {k: round(v, 1) for k, v in figures.items()}
+
+
+def finish(api: Api, space: str, count: int) -> None:
+    """Write an end into every task's status, as an operator without NATS has left it."""
+    base = f"{TASKS}/namespaces/{space}/agenttasks"
+    status = {"observedGeneration": 1, "phase": "Succeeded", "reason": "Completed"}
+
+    def end(number: int) -> None:
+        api.request("PATCH", f"{base}/t-{number}/status", {"status": status})
+
+    with ThreadPoolExecutor(MAKERS) as pool:
+        list(pool.map(end, range(count)))
+
+
+def memory(api: Api, folder: Path, count: int = 10000) -> dict[str, Any]:
+    with namespace(api) as space:
+        empty = cold_ours(api, folder, space, 0)
+        make_tasks(api, space, count, suspend=True)
+        with ours(folder, space) as operator:
+            # Each task gets its first status, so that the starts below find nothing to write.
+            operator.ready()
+            until(lambda: api.phases(space)["Pending"] == count, 5)
+        live = {"ours": cold_ours(api, folder, space, count)}
+        live["idle"] = cold_idle(folder, space, count)
+        finish(api, space, count)
+        finished = {"ours": cold_ours(api, folder, space, 0)}
+        finished["idle"] = cold_idle(folder, space, count)
+    kept = round(finished["ours"]["rss_mb"] - empty["rss_mb"], 1)
+    return {"tasks": count, "empty": empty, "live": live, "finished": finished, "kept_mb": kept}
+
+
+def main() -> None:
+    """Measure and print."""
+    what = {"latency": latency, "burst": burst, "memory": memory}[sys.argv[1]]
+    with tempfile.TemporaryDirectory() as folder:
+        api = Api(Path(os.environ["KUBECONFIG"]), Path(folder))
+        api.make_class()
+        try:
+            figures = what(api, Path(folder), *map(int, sys.argv[2:]))
+        finally:
+            api.request("DELETE", f"{TASKS}/agentclasses/chaos")
+            api.close()
+    print(json.dumps({what.__name__: figures, "load": os.getloadavg()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
