@@ -29,7 +29,7 @@ from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
 from agenttask_courier.fullness import until_full
-from agenttask_courier.gate import Gate, new_client
+from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
 from agenttask_courier.judge import Judge
@@ -40,6 +40,7 @@ from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
+from agenttask_courier.upstream import Upstream
 
 DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
@@ -94,7 +95,7 @@ class Courier:
         self.words = LastWords(places.termination_log, self._first_digest())
         self.publisher = Publisher(self.settings, document, places)
         self.gate = Gate(
-            document, new_client(self.settings.vllm_url), places.model_key, self._say_usage
+            document, Upstream(self.settings.vllm_url), places.model_key, self._say_usage
         )
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
