@@ -22,10 +22,10 @@ from agenttask_api.reasons import Reason
 from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
+from agenttask_courier.control import control
 from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
 from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
-from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
 from agenttask_courier.fullness import until_full
