@@ -50,6 +50,10 @@ FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)
 
+.PHONY: floods
+floods: $(VENV)/ready ## Flood the door for a minute and hand it gigabytes
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) -s tests/courier/test_floods.py
+
 .PHONY: eval vllm test-vllm
 eval: $(VENV)/ready ## Evaluate MODEL_URL (and MODEL_NAME) on the tasks of tests/eval; keeps eval.json
 	$(BIN)/python -m pip install -q -e '.[cli]'

@@ -27,9 +27,10 @@ from agenttask_api.door import (
 from agenttask_api.result import MAX_REPORT_BYTES, AgentReport
 from agenttask_courier.doorroutes import ARTIFACT_NAME, DATABASE_ROUTE, ROUTES, openapi
 from agenttask_courier.errors import Refused, bad_request, too_large
-from agenttask_courier.gate import Gate, Relayed
+from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import RESERVED_NAMES, Inbox, stored
 from agenttask_courier.journal import log
+from agenttask_courier.upstream import Relayed
 
 HEARTBEAT_SECONDS = 15.0
 MAX_EVENTS_PER_SECOND = 50

@@ -1,15 +1,13 @@
 """`agenttask-courier drain` (preStop): tell the running courier that the pod is ending.
 
-Both sides of a unix socket in the courier's own /tmp: connecting is the message, and
-the end of the connection says that the last words are written.
+Over a unix socket in the courier's own /tmp: connecting is the message, and the end of
+the connection says that the last words are written. Every import here delays the end of
+the model's work, so there are few; the other side is in `control`.
 """
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agenttask_courier.places import Places
@@ -44,27 +42,3 @@ def _wait_until_listening(path: Path, seconds: float) -> None:
     until = time.monotonic() + seconds
     while not path.exists() and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
-
-
-@asynccontextmanager
-async def control(
-    path: Path, on_ask: Callable[[], None], done: asyncio.Event
-) -> AsyncIterator[None]:
-    """Call `on_ask` when somebody connects, and let him go once `done` is set."""
-
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        on_ask()
-        await done.wait()
-        writer.close()
-
-    _remove(path)
-    server = await asyncio.start_unix_server(answer, path)
-    try:
-        yield
-    finally:
-        server.close()
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)

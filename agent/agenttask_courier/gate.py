@@ -12,18 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from agenttask_api.door import MAX_MODEL_RESPONSE_BYTES
 from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.errors import Refused, bad_request
 from agenttask_courier.journal import log, now
 from agenttask_courier.modelspans import told_call
 from agenttask_courier.tracing import NOWHERE, Spans
+from agenttask_courier.upstream import Relayed, TooLarge, Unreachable, Upstream
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 300.0
 MAX_CHOICES = 8
 BYTES_PER_TOKEN = 4
 """For counting an answer that tells no usage: rather too much than nothing."""
@@ -41,21 +37,12 @@ CHAT_REQUEST: dict[str, Any] = {
 """JSON Schema of what the gate looks at; the rest is vLLM's to judge."""
 
 
-@dataclass(frozen=True)
-class Relayed:
-    """An upstream answer, to be passed on unchanged."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
 @dataclass
 class Gate:
     """One run's access to its model."""
 
     document: TaskDocument
-    client: httpx.AsyncClient
+    client: Upstream
     key_file: Path
     on_usage: Callable[[Usage], None] = lambda _: None
     spans: Spans = NOWHERE
@@ -133,14 +120,13 @@ class Gate:
     async def _send(self, method: str, path: str, body: object) -> Relayed:
         content = None if body is None else json.dumps(body).encode()
         try:
-            async with self.client.stream(
-                method, path, content=content, headers=self._headers()
-            ) as response:
-                kind = response.headers.get("content-type", "application/json")
-                return Relayed(response.status_code, kind, await _capped(response))
-        except httpx.HTTPError as error:
-            words = f"the model endpoint cannot be reached: {type(error).__name__}"
+            return await self.client.ask(method, path, content, self._headers())
+        except Unreachable as error:
+            words = f"the model endpoint cannot be reached: {error}"
             raise Refused(502, "upstream_unreachable", words) from error
+        except TooLarge as error:
+            words = "the model endpoint's answer is too large"
+            raise Refused(502, "upstream_too_large", words) from error
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -157,16 +143,6 @@ class Gate:
             total_tokens=before.total_tokens + input_tokens + output_tokens,
         )
         self.on_usage(self.usage)
-
-
-def new_client(url: str) -> httpx.AsyncClient:
-    """Return the one client of this process: kept alive, no proxy, no environment."""
-    return httpx.AsyncClient(
-        base_url=url,
-        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-        trust_env=False,
-        verify=url.startswith("https://"),
-    )
 
 
 def prepare_chat(
@@ -221,15 +197,6 @@ def _check_only_text(messages: object) -> None:
             kind = part.get("type") if isinstance(part, dict) else None
             if not isinstance(kind, str) or kind.endswith("_url"):
                 raise bad_request("only text content is allowed")
-
-
-async def _capped(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > MAX_MODEL_RESPONSE_BYTES:
-            raise Refused(502, "upstream_too_large", "the model endpoint's answer is too large")
-    return bytes(body)
 
 
 def _usage_of(answer: Relayed) -> tuple[int, int] | None:

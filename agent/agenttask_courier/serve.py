@@ -22,14 +22,14 @@ from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
+from agenttask_courier.control import control
 from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
 from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
-from agenttask_courier.drain import control
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
 from agenttask_courier.fullness import until_full
-from agenttask_courier.gate import Gate, new_client
+from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.journal import log, now
 from agenttask_courier.judge import Judge
@@ -44,6 +44,7 @@ from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
 from agenttask_courier.tracing import NOWHERE, Span, Spans, open_spans
+from agenttask_courier.upstream import Upstream
 
 DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
@@ -101,7 +102,7 @@ class Courier:
         self.publisher = Publisher(self.settings, document, places)
         self.gate = Gate(
             document,
-            new_client(self.settings.vllm_url),
+            Upstream(self.settings.vllm_url),
             places.model_key,
             self._say_usage,
             self.spans,

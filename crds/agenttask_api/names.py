@@ -5,7 +5,8 @@
 
 import hashlib
 
-from agenttask_api.schema import GROUP
+GROUP = "agenttask.dev"
+"""Here and not in `schema`, since a preStop hook has no time to load pydantic."""
 
 # Containers, in their order in the pod.
 CLONE = "clone"

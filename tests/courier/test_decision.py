@@ -27,6 +27,7 @@ DELIVERED = Facts(Wanted(), Ending.DELIVERED, stop_reason="Completed", has_bundl
 TAKEN_IN = replace(DELIVERED, intake=Intake(changed=True))
 ALLOWED = replace(TAKEN_IN, denied="")
 MOVED = replace(ALLOWED, moved=Moved("x"))
+ANYWAY = Wanted(verify=True, push_on_failure=True)
 CHECKED = replace(ALLOWED, wanted=Wanted(verify=True), checks=Checks(passed=True))
 
 
@@ -37,6 +38,21 @@ CHECKED = replace(ALLOWED, wanted=Wanted(verify=True), checks=Checks(passed=True
         pytest.param(TAKEN_IN, Step.POLICY, id="then policy"),
         pytest.param(
             replace(ALLOWED, wanted=Wanted(verify=True)), Step.VERIFY, id="then the checks"
+        ),
+        pytest.param(
+            replace(CHECKED, checks=Checks(passed=False, comparable=True)),
+            Step.COMPARE,
+            id="failed tests are compared with the base",
+        ),
+        pytest.param(
+            replace(CHECKED, wanted=ANYWAY, checks=Checks(passed=False)),
+            Step.PUSH,
+            id="what was rejected is pushed where that is asked",
+        ),
+        pytest.param(
+            replace(CHECKED, checks=Checks(False, comparable=True), moved=Moved("x", True)),
+            Step.COMPARE,
+            id="a rebased change is compared, too",
         ),
         pytest.param(ALLOWED, Step.PUSH, id="without checks the push"),
         pytest.param(CHECKED, Step.PUSH, id="after good checks the push"),
@@ -99,6 +115,23 @@ SALVAGED = Facts(Wanted(), Ending.GONE, salvaged=True)
             "VerificationFailed",
             "Rejected",
             id="checks failed",
+        ),
+        pytest.param(
+            replace(CHECKED, wanted=ANYWAY, checks=Checks(passed=False), push_refused=""),
+            "Failed",
+            "VerificationFailed",
+            "Rejected",
+            id="rejected and pushed all the same",
+        ),
+        pytest.param(
+            replace(CHECKED, wanted=ANYWAY, checks=Checks(passed=False), moved=Moved("x")),
+            "Failed",
+            "VerificationFailed",
+            "Rejected",
+            id="rejected and not pushed, since the branch moved",
+        ),
+        pytest.param(
+            replace(SALVAGED, ending=Ending.FULL), "Failed", "WorkspaceFull", "", id="disk full"
         ),
         pytest.param(
             replace(CHECKED, checks=Checks(passed=False, failed_setup="deps")),
@@ -180,15 +213,16 @@ def test_outcome(facts: Facts, phase: str, reason: str, verdict: str):
 _WORDS = st.sampled_from(["", "because"])
 _FACTS = st.builds(
     Facts,
-    wanted=st.builds(Wanted, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    wanted=st.builds(Wanted, *[st.booleans()] * 5),
     ending=st.sampled_from(Ending),
     stop_reason=st.sampled_from([*Reason, "", "nonsense"]),
     said=_WORDS,
     has_bundle=st.booleans(),
 )
 _INTAKES = st.builds(Intake, st.booleans(), _WORDS, _WORDS)
-JUDGED_AGAIN = {Step.POLICY, Step.VERIFY, Step.PUSH}
-_CHECKS = st.builds(Checks, st.booleans(), _WORDS, _WORDS)
+JUDGED_AGAIN = {Step.POLICY, Step.VERIFY, Step.COMPARE, Step.PUSH}
+_COMPARED = st.builds(Checks, st.booleans(), _WORDS, _WORDS)
+_CHECKS = _COMPARED | st.just(Checks(passed=False, comparable=True))
 
 
 @given(_FACTS, st.data())
@@ -216,7 +250,8 @@ def test_nothing_is_pushed_unchecked(facts: Facts, data: st.DataObject):
             assert facts.denied == ""
             assert facts.wanted.push
             assert not facts.wanted.read_only
-            assert not facts.wanted.verify or (facts.checks and facts.checks.passed)
+            passed = facts.checks is not None and facts.checks.passed
+            assert passed or not facts.wanted.verify or facts.wanted.push_on_failure
         if step is Step.KEEP:
             assert Step.PUSH in steps
         facts = _after(step, facts, data)
@@ -233,6 +268,7 @@ def _after(step: Step, facts: Facts, data: st.DataObject) -> Facts:
         Step.SALVAGE: ("salvaged", st.booleans()),
         Step.POLICY: ("denied", _WORDS),
         Step.VERIFY: ("checks", _CHECKS),
+        Step.COMPARE: ("checks", _COMPARED),
         Step.PUSH: ("push_refused", _WORDS),
     }
     if step is Step.PUSH and data.draw(st.booleans()):

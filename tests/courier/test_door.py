@@ -20,9 +20,10 @@ from agenttask_api.result import MAX_REPORT_BYTES
 from agenttask_courier import door as door_module
 from agenttask_courier.door import Door, Pace
 from agenttask_courier.doorroutes import openapi
-from agenttask_courier.gate import Gate, new_client
+from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import Inbox
 from agenttask_courier.sockets import listen
+from agenttask_courier.upstream import Upstream
 
 REPORT = {"stopReason": "Completed"}
 
@@ -39,7 +40,7 @@ class Open:
 @pytest.fixture
 async def opened(tmp_path: Path, vllm: VLLM, make_unreachable: MakeDocument) -> AsyncIterator[Open]:
     events: list[DoorEvent] = []
-    upstream = new_client(vllm.url)
+    upstream = Upstream(vllm.url)
     receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
     gate = Gate(make_unreachable(), upstream, tmp_path / "no-key")
     door = Door(gate, Inbox(tmp_path / "incoming", 1000), events.append, receipt)

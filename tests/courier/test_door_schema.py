@@ -25,8 +25,9 @@ from agenttask_api.door import Receipt
 from agenttask_courier.databases import make_handler
 from agenttask_courier.door import Door
 from agenttask_courier.doorroutes import DATABASE_ROUTE, ROUTES, openapi
-from agenttask_courier.gate import Gate, new_client
+from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import Inbox
+from agenttask_courier.upstream import Upstream
 
 CHECKS = [
     not_a_server_error,
@@ -73,7 +74,7 @@ async def serve(folder: Path, upstream: VLLM, ready: Future[Served], ended: asyn
     receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
     receipt.set_result(Receipt(phase="Succeeded", reason="Completed"))
     document = document_of("https://git.invalid/x.git", constraints={"maxModelTokens": 10**8})
-    client = new_client(upstream.url)
+    client = Upstream(upstream.url)
     gate = Gate(document, client, folder / "no-key")
     door = Door(gate, Inbox(folder / "incoming", 1000), lambda _: None, receipt, make_handler([]))
     door.inbox.attached.set()

@@ -7,7 +7,8 @@ from tests.courier.conftest import MakeDocument
 from tests.courier.pod import running_pod
 from tests.servers.vllm import VLLM
 
-from agenttask_courier.drain import control, drain
+from agenttask_courier.control import control
+from agenttask_courier.drain import drain
 from agenttask_courier.places import Places
 
 

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from tests.courier.conftest import MakeDocument
 from tests.courier.pod import eventually
-from tests.servers.vllm import DROP, MODEL, VLLM
+from tests.servers.vllm import DROP, MODEL, VLLM, vllm_server
 
+from agenttask_courier import upstream
 from agenttask_courier.errors import Refused
-from agenttask_courier.gate import Gate, new_client, prepare_chat
+from agenttask_courier.gate import Gate, prepare_chat
 from agenttask_courier.places import Places
+from agenttask_courier.upstream import Upstream
 
 ASK: dict[str, object] = {"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]}
 MakeGate = Callable[..., Gate]
@@ -22,7 +24,7 @@ MakeGate = Callable[..., Gate]
 async def make_gate(
     places: Places, vllm: VLLM, make_unreachable: MakeDocument
 ) -> AsyncIterator[MakeGate]:
-    client = new_client(vllm.url)
+    client = Upstream(vllm.url)
     yield lambda **document: Gate(make_unreachable(**document), client, places.model_key)
     await client.aclose()
 
@@ -174,11 +176,32 @@ async def test_broken_connection_is_unreachable(vllm: VLLM, make_gate: MakeGate)
 
 
 async def test_nobody_there_is_unreachable(make_unreachable: MakeDocument, places: Places):
-    client = new_client("http://127.0.0.1:9")
+    client = Upstream("http://127.0.0.1:9")
     with pytest.raises(Refused) as refused:
         await Gate(make_unreachable(), client, places.model_key).chat(ASK)
     await client.aclose()
     assert refused.value.kind == "upstream_unreachable"
+
+
+async def test_a_redirection_is_passed_on_and_not_followed(
+    places: Places, vllm: VLLM, make_gate: MakeGate
+):
+    """Wherever it leads to, the key is not for it."""
+    places.model_key.write_text("sk-model-key\n", encoding="utf-8")
+    with vllm_server() as elsewhere:
+        vllm.redirect_to = elsewhere.url
+        answer = await make_gate().chat(ASK)
+        assert (answer.status, elsewhere.calls) == (307, [])
+
+
+async def test_more_than_anybody_answers_is_refused(
+    vllm: VLLM, make_gate: MakeGate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(upstream, "MAX_MODEL_RESPONSE_BYTES", 100_000)
+    vllm.faults.append((200, b"x" * 100_001))
+    with pytest.raises(Refused) as refused:
+        await make_gate().chat(ASK)
+    assert (refused.value.status, refused.value.kind) == (502, "upstream_too_large")
 
 
 async def test_closing_breaks_off_the_call_under_way(vllm: VLLM, make_gate: MakeGate):

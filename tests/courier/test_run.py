@@ -35,7 +35,8 @@ async def test_verified_change_is_pushed_and_published(
         assert (await pod.agent.ask()).json()["choices"][0]["message"]["content"] == "done"
         commit = pod.agent.commit(FIX)
         await pod.agent.door.put("/artifacts/transcript.jsonl", content=b"{}\n")
-        await pod.agent.hand_in(message="fixed")
+        claimed = {"modelCalls": 99, "inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
+        await pod.agent.hand_in(message="fixed", usage=claimed)
         receipt = await pod.agent.receipt()
         digest = pod.digest()
     assert receipt == {
@@ -53,7 +54,12 @@ async def test_verified_change_is_pushed_and_published(
     payload = await published_result(nats)
     assert hashlib.sha256(payload).hexdigest() == digest.result_sha256
     refs = {ref["name"]: ref for ref in json.loads(payload)["artifacts"]["refs"]}
-    assert set(refs) == {"transcript.jsonl", "change.patch", "report.json"}
+    kept = {"transcript.jsonl", "change.patch", "report.json", "workspace-report.json"}
+    assert set(refs) == kept
+    assert json.loads(payload)["usage"]["model_calls"] == 1
+    report = json.loads(await stored_object(nats, refs["workspace-report.json"]["ref"]))
+    assert (report["gate"], report["rigor"], report["score"]) == ("Pass", "L2", 100)
+    assert report["timings"]["verify_seconds"] > 0
     for ref in refs.values():
         stored = await stored_object(nats, ref["ref"])
         assert hashlib.sha256(stored).hexdigest() == ref["sha256"]

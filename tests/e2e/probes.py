@@ -2,9 +2,11 @@
 
 Standard library only; sent as arguments of a command. Every probe returns what it found
 that it should not have, and nothing when all is well. argv: sha256 of the secrets to look
-for; the addresses of git server, model and NATS, which all demand a credential.
+for; in base64, so that no probe finds them here, the addresses of git server, model and
+NATS, which all demand a credential.
 """
 
+import base64
 import ctypes
 import hashlib
 import os
@@ -18,7 +20,7 @@ import urllib.request
 from pathlib import Path
 
 HASHES = set(sys.argv[1].split(","))
-GIT, MODEL, NATS = sys.argv[2:5]
+GIT, MODEL, NATS = base64.b64decode(sys.argv[2]).decode().split()
 SHORT_SECONDS = 5
 VERIFIER = "AGENTTASK_REPORTS" in os.environ
 NAMES = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|VLLM|NATS|KUBERNETES|ASKPASS|SSH", re.I)

@@ -23,7 +23,7 @@ PIECE = 4000
 """An argument of a command has at most 4096 characters."""
 SCRIPT = (Path(__file__).parent / "probes.py").read_text("utf-8")
 RUNNER = (
-    "import sys; s = ''.join(sys.argv[5:]); del sys.argv[5:]; exec(compile(s, 'probes', 'exec'))"
+    "import sys; s = ''.join(sys.argv[3:]); del sys.argv[3:]; exec(compile(s, 'probes', 'exec'))"
 )
 
 
@@ -84,7 +84,7 @@ def probe_command(home: Home, guarded: Guarded, name: str) -> dict[str, object]:
     values = (password, guarded.key, guarded.password)
     hashes = ",".join(hashlib.sha256(value.encode()).hexdigest() for value in values)
     pieces = [SCRIPT[i : i + PIECE] for i in range(0, len(SCRIPT), PIECE)]
-    given = [hashes, *guarded.addresses]
+    given = [hashes, base64.b64encode(" ".join(guarded.addresses).encode()).decode()]
     return {"name": name, "run": ["python3", "-c", RUNNER, *given, *pieces], "timeoutSeconds": 120}
 
 

@@ -1,7 +1,6 @@
 """Odd but lawful worlds: names used twice, fields that flap, storms, histories that go back."""
 
 import copy
-from typing import Any
 
 import pytest
 from tests.operator.builders import class_object, dead, digest, pod_object, running, task_object

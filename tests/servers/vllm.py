@@ -35,6 +35,8 @@ class VLLM:
     completion_tokens: int = 5
     calls: list[Call] = field(default_factory=list)
     faults: list[tuple[int, bytes]] = field(default_factory=list)
+    redirect_to: str = ""
+    """Where everybody is sent instead; empty = nowhere."""
     hold: threading.Event | None = None
     """When set to an event, answers wait for it."""
 
@@ -83,7 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*(fault or (200, json.dumps(_reply(self.state, self.path)).encode())))
 
     def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
+        self.send_response(307 if self.state.redirect_to else status)
+        if self.state.redirect_to:
+            self.send_header("Location", f"{self.state.redirect_to}{self.path}")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
