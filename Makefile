@@ -66,8 +66,8 @@ check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 	hack/generated --check
 	hack/chart check
 
-.PHONY: install.yaml check-rules
-install.yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
+.PHONY: install-yaml check-rules
+install-yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
 	hack/chart install-yaml
 
 check-rules: ## Check the alerts with promtool; builds it the first time, which takes minutes

@@ -75,6 +75,12 @@ def metrics(home: Home) -> str:
     return next(text for text in texts if "\nagenttask_leader 1.0" in text)
 
 
+def test_rendered_file_is_what_the_api_server_takes(testbed: Kubectl) -> None:
+    apply = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-")
+    said = testbed(*apply, stdin=chart.install_yaml())
+    assert len(said.splitlines()) >= 20
+
+
 def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_running_tasks(
     home: Home, helm: Helm, tmp_path: Path
 ) -> None:
