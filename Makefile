@@ -70,8 +70,8 @@ check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 install-yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
 	hack/chart install-yaml
 
-check-rules: ## Check the alerts with promtool; builds it the first time, which takes minutes
-	"$$(hack/cluster/kind binary promtool)" check rules charts/agenttask/files/rules.yaml
+check-rules: ## Check alerts and dashboard with promtool; builds it the first time, which takes minutes
+	hack/chart check-rules
 
 fmt: $(VENV)/ready ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
