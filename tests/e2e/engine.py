@@ -24,7 +24,9 @@ RULES = ("KUBE-ROUTER", "KUBE-POD-FW", "KUBE-NWPLCY")
 def enforcing(cluster: str) -> Iterator[None]:
     """Have the cluster's network policies enforced until the block ends."""
     layout, record = records.require_layout(cluster), records.read(cluster)
-    assert record and record.node
+    assert record
+    keeper = record.node
+    assert keeper
     packages.ensure({"ipset": "ipset"}, print)
     command = [
         images.binary("kube-router"),
@@ -38,13 +40,13 @@ def enforcing(cluster: str) -> Iterator[None]:
     admin = (layout.config / "admin.kubeconfig").read_text("utf-8")
     inside = admin.replace(layout.server, "https://127.0.0.1:6443")
     (layout.config / "network.kubeconfig").write_text(inside, encoding="utf-8")
-    process = node.spawn(layout, cgroups.create(layout.cgroup), record.node, command, "/usr/sbin")
+    process = node.spawn(layout, cgroups.create(layout.cgroup), keeper, command, "/usr/sbin")
     try:
-        eventually(lambda: CHAIN in _saved(record.node), 60, "the engine's rules")
+        eventually(lambda: CHAIN in _saved(keeper), 60, "the engine's rules")
         yield
     finally:
         os.kill(process.pid, signal.SIGKILL)
-        _forget(record.node)
+        _forget(keeper)
 
 
 def _saved(keeper: Process) -> str:
