@@ -46,6 +46,10 @@ chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
 	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
 
+.PHONY: test-network
+test-network: $(VENV)/ready ## Enforce the network policies by a real engine, kube-router, and try them
+	AGENTTASK_SLOW_TESTS=1 hack/test tests/e2e/test_chart.py -k enforced
+
 FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)
@@ -75,12 +79,12 @@ check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
 	hack/generated --check
 	hack/chart check
 
-.PHONY: install.yaml check-rules
-install.yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
+.PHONY: install-yaml check-rules
+install-yaml: ## Render the chart into install/install.yaml, for kubectl and kustomize
 	hack/chart install-yaml
 
-check-rules: ## Check the alerts with promtool; builds it the first time, which takes minutes
-	"$$(hack/cluster/kind binary promtool)" check rules charts/agenttask/files/rules.yaml
+check-rules: ## Check alerts and dashboard with promtool; builds it the first time, which takes minutes
+	hack/chart check-rules
 
 fmt: $(VENV)/ready ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

@@ -12,6 +12,9 @@ from agenttask_testbed.services import namespace
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
+NETWORK = {"NETWORK_EGRESS": "[]"}
+"""Policies are made, as the chart has it."""
+
 
 def test_service_account_may_do_all_that_the_operator_does(
     api: Api, crds: Kubectl, space: str, operator, tmp_path: Path
@@ -22,7 +25,7 @@ def test_service_account_may_do_all_that_the_operator_does(
     token = crds("-n", SYSTEM, "create", "token", "agenttask-operator").strip()
     config = kubeconfig(tmp_path / "config", api.server, api.ca, token)
     # All namespaces, as installed: the rights are the cluster's.
-    one = operator("one", KUBECONFIG=str(config), LEASE_NAMESPACE=SYSTEM, NAMESPACES="")
+    one = operator("one", KUBECONFIG=str(config), LEASE_NAMESPACE=SYSTEM, NAMESPACES="", **NETWORK)
     one.start()
     one.ready()
     eventually(lambda: api.holder(SYSTEM).startswith("one"), 30, "it to lead")
@@ -39,5 +42,6 @@ def test_service_account_may_do_all_that_the_operator_does(
         "the class's status",
     )
     assert api.items(f"/api/v1/namespaces/{space}/events?fieldSelector=reason=JobCreated")
+    assert api.items(f"/apis/networking.k8s.io/v1/namespaces/{space}/networkpolicies")
     assert 'code="403"' not in one.asked("/metrics")[1]
     assert token not in one.log.read_text("utf-8")

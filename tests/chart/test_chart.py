@@ -1,20 +1,35 @@
 """What the chart renders, by the real helm and without a cluster."""
 
 import json
+import shutil
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.chart.queries import alerts, panels, unanswered
 
-from agenttask_testbed import chart
-from agenttask_testbed.commands import ROOT, CommandFailed
+from agenttask_testbed import chart, images
+from agenttask_testbed.commands import ROOT, CommandFailed, run
 
 CLASS = {"model": {"url": "http://vllm.models.svc:8000"}}
 
 
+def parsed(text: str) -> list[dict[str, Any]]:
+    """Read by the C library: the resource definitions are long."""
+    return [found for found in yaml.load_all(text, Loader=yaml.CSafeLoader) if found]
+
+
 def objects(values: dict[str, Any], *options: str) -> list[dict[str, Any]]:
-    return [found for found in yaml.safe_load_all(chart.render(values, *options)) if found]
+    """Return what is rendered, without the resource definitions unless they are asked for."""
+    given = json.dumps({"crds": {"enabled": False}, **values})
+    return _objects(given, options)
+
+
+@cache
+def _objects(values: str, options: tuple[str, ...]) -> list[dict[str, Any]]:
+    return parsed(chart.render(json.loads(values), *options))
 
 
 def of_kind(kind: str, values: dict[str, Any], *options: str) -> list[dict[str, Any]]:
@@ -29,7 +44,7 @@ def rules(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_resource_definitions_are_those_of_the_api(name: str) -> None:
     source = yaml.safe_load((ROOT / "crds" / f"{name}.yaml").read_text("utf-8"))
 
-    found = {d["metadata"]["name"]: d for d in of_kind("CustomResourceDefinition", {})}
+    found = {d["metadata"]["name"]: d for d in of_kind("CustomResourceDefinition", {"crds": {}})}
 
     brought = found[source["metadata"]["name"]]
     assert brought["spec"] == source["spec"]
@@ -139,9 +154,16 @@ def test_extra_objects_are_templates() -> None:
     assert found[0]["metadata"]["namespace"] == chart.SYSTEM
 
 
-def test_install_yaml_is_the_chart_and_its_namespace() -> None:
-    found = [o for o in yaml.safe_load_all(chart.install_yaml()) if o]
+def test_install_yaml_is_the_chart_and_its_namespace(tmp_path: Path) -> None:
+    text = chart.install_yaml()
+    found = parsed(text)
     assert (found[0]["kind"], found[0]["metadata"]["name"]) == ("Namespace", chart.SYSTEM)
-    assert found[1:] == objects({})
-    base = yaml.safe_load((ROOT / "install" / "kustomization.yaml").read_text("utf-8"))
-    assert base["resources"] == ["install.yaml"]
+    assert found[1:] == objects({"crds": {}})
+    (tmp_path / "install.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "install" / "kustomization.yaml", tmp_path)
+    built = parsed(run(images.binary("kubectl"), "kustomize", str(tmp_path)))
+    assert {name_of(o) for o in built} == {name_of(o) for o in found}
+
+
+def name_of(found: dict[str, Any]) -> tuple[str, str]:
+    return found["kind"], found["metadata"]["name"]

@@ -1,6 +1,6 @@
 import pytest
 
-from agenttask_cluster.binaries import CLUSTER, PROGRAMS, Program, hash_program
+from agenttask_cluster.binaries import CLUSTER, ON_DEMAND, PROGRAMS, Program, hash_program
 
 
 @pytest.fixture
@@ -32,4 +32,4 @@ def test_every_program_has_its_pinned_module(name):
 
 
 def test_cluster_does_not_wait_for_programs_of_others():
-    assert not {"nats-server", "helm", "kubeconform", "promtool"} & set(CLUSTER)
+    assert not {"nats-server", "helm", "kubeconform", *ON_DEMAND} & set(CLUSTER)

@@ -4,12 +4,14 @@ There is no earlier release than this one, so the chart is upgraded from itself 
 version, with other settings.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.chart.queries import unanswered
+from tests.e2e.engine import enforcing
 from tests.e2e.tasks import Home, condition, eventually, jobs, pods, status, task, until
 
 from agenttask_testbed import chart, images
@@ -38,10 +40,12 @@ def alone(testbed: Kubectl) -> Iterator[None]:
 def helm(home: Home, alone: None) -> Iterator[Helm]:
     """Helm, for a release in the task's own namespace."""
     yield Helm(home.kubectl, home.namespace)
-    home.kubectl("delete", "agentclass", CLASS, "--ignore-not-found")
+    classes = (CLASS, "trial-agenttask-test")
+    home.kubectl("delete", "agentclass", *classes, "--ignore-not-found")
     release = "app.kubernetes.io/instance=trial"
     home.kubectl("delete", "clusterrole,clusterrolebinding,priorityclass", "-l", release)
-    home.kubectl("delete", "validatingadmissionpolicy", "-l", release)
+    policies = "validatingadmissionpolicy,validatingadmissionpolicybinding"
+    home.kubectl("delete", policies, "-l", release)
 
 
 def values(home: Home, enforced: str = "Unknown", **operator: Any) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def values(home: Home, enforced: str = "Unknown", **operator: Any) -> dict[str, 
     return {
         "namespaces": [home.namespace],
         "model": {"url": f"http://model.{WHERE}.svc:8000", "name": REHEARSAL_MODEL},
-        "defaultClass": {"name": CLASS, "isDefault": False, "spec": {"flushSeconds": 60}},
+        "defaultClass": {"name": CLASS, "isDefault": False, "spec": {"flushSeconds": 10}},
         "nats": {"bundled": {"enabled": True, "image": images.NATS.tag}},
         "operator": operator,
         "networkPolicy": {"enforced": enforced},
@@ -60,6 +64,12 @@ def begin(home: Home, name: str) -> None:
     """Start a slow task and wait until its agent works."""
     home.apply(task(name, SLOW, className=CLASS))
     until(home, name, phase="Running", reason="Running")
+
+
+def enforced(home: Home) -> str:
+    """Return what the class says of its egress."""
+    told = home.kubectl.get("agentclass", CLASS).get("status", {}).get("conditions", [])
+    return next((c["status"] for c in told if c["type"] == "EgressEnforced"), "")
 
 
 def uid(home: Home) -> str:
@@ -75,6 +85,23 @@ def metrics(home: Home) -> str:
     return next(text for text in texts if "\nagenttask_leader 1.0" in text)
 
 
+def test_rendered_file_is_what_the_api_server_takes(testbed: Kubectl) -> None:
+    apply = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-")
+    said = testbed(*apply, stdin=chart.install_yaml())
+    assert len(said.splitlines()) >= 20
+
+
+@pytest.mark.skipif(not os.environ.get("AGENTTASK_SLOW_TESTS"), reason="make test-network")
+def test_a_task_does_its_work_where_policies_are_enforced_and_reaches_nothing_else(
+    home: Home, helm: Helm, fresh_cluster_name: str
+) -> None:
+    """The task clones, asks its model and pushes; the API server is out of its reach."""
+    with enforcing(fresh_cluster_name):
+        adopt = ("--take-ownership", "--force-conflicts", "--wait", "--timeout=2m")
+        helm.apply("trial", values(home, enforced="True"), *adopt)
+        assert "the task ran without a model" in helm("test", "trial", "--logs", "--timeout=3m")
+
+
 def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_running_tasks(
     home: Home, helm: Helm, tmp_path: Path
 ) -> None:
@@ -84,6 +111,10 @@ def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_runnin
     # This cluster enforces nothing, so `helm test` has to find that out.
     helm.apply("trial", values(home, enforced="True"), *adopt, chart=old)
     first = uid(home)
+    eventually(lambda: enforced(home) == "True", 30, "the class to say what was declared")
+    with pytest.raises(CommandFailed):
+        helm("test", "trial", "--timeout=3m")
+    assert "egress-is-enforced" in home.run("logs", "trial-agenttask-test")
     begin(home, "upgraded")
 
     helm.apply("trial", values(home, logLevel="DEBUG"), "--wait", "--timeout=2m")
@@ -104,11 +135,6 @@ def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_runnin
     assert uid(home) == first
     until(home, "rolled-back", phase="Succeeded")
     assert (len(jobs(home, "rolled-back")), len(pods(home, "rolled-back"))) == (1, 1)
-    told = home.kubectl.get("agentclass", CLASS)["status"]
-    assert condition(told, "EgressEnforced")["status"] == "True"
-    with pytest.raises(CommandFailed):
-        helm("test", "trial", "--timeout=3m")
-    assert "egress-is-enforced" in home.run("logs", "trial-agenttask-test")
 
     begin(home, "left-alone")
     helm("uninstall", "trial", "--wait", "--timeout=1m")

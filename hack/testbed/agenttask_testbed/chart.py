@@ -69,6 +69,14 @@ def render(values: Mapping[str, Any], *options: str, namespace: str = SYSTEM) ->
                    "--values", file, "--skip-tests", *options)  # fmt: skip
 
 
+def dashboard_rules() -> dict[str, Any]:
+    """Return the dashboard's queries in the form of a rule file."""
+    board = json.loads((CHART / "files" / "dashboard.json").read_text("utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    rules = [{"record": f"query:{n}", "expr": query} for n, query in enumerate(queries)]
+    return {"groups": [{"name": "dashboard", "rules": rules}]}
+
+
 def install_yaml() -> str:
     """Return what `kubectl apply -f` installs: the namespace, and the chart as it is."""
     return f"{NAMESPACE}{render({})}"
