@@ -33,7 +33,6 @@ UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
     "council.agents",
     "council.rounds",
     "council.weights",
-    "ledger.onUnavailable",
 )
 
 

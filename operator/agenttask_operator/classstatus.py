@@ -1,5 +1,7 @@
 """The status of a class, derived from what is known of it. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from agenttask_api.agentclass import AgentClassStatus
@@ -10,19 +12,36 @@ from agenttask_operator.models import Health
 from agenttask_operator.observed import AgentClass
 from agenttask_operator.words import clean, shorten
 
+
+@dataclass(frozen=True)
+class NatsState:
+    """What is known of the operator's NATS."""
+
+    connected: bool
+    findings: Mapping[str, tuple[str, ...]]
+    """What of a stream is not as documented."""
+
+
 Said = tuple[str, str, str]
 """Status, reason and message of a condition."""
 
 
 def class_status(
-    class_: AgentClass, health: Health, running: int, queued: int, now: datetime
+    class_: AgentClass,
+    health: Health,
+    running: int,
+    queued: int,
+    now: datetime,
+    nats: NatsState | None = None,
 ) -> AgentClassStatus:
-    """Return the whole status."""
+    """Return the whole status; without a NATS nothing is said of it."""
     table = {
         "Ready": _ready(class_, health),
         "ModelReachable": _reachable(health),
         "ModelKeyRequired": _key_required(health),
     }
+    if nats:
+        table["NATSReady"] = _nats(nats)
     before = AgentClassStatus.model_validate(class_.raw_status)
     return AgentClassStatus(
         observed_generation=class_.generation,
@@ -57,6 +76,15 @@ def _key_required(health: Health) -> Said:
         return TRUE, "Refused", "a request without a key is refused, so budgets bind the agent"
     words = "requests need no key: budgets bind only what goes through the courier"
     return FALSE, "Open", words
+
+
+def _nats(state: NatsState) -> Said:
+    if not state.connected:
+        return FALSE, "NATSUnavailable", "the operator has no connection to NATS; events wait"
+    if state.findings:
+        told = [f"{name}: {', '.join(wrong)}" for name, wrong in sorted(state.findings.items())]
+        return FALSE, "StreamsDiffer", f"streams are used as they are; {'; '.join(told)}"
+    return TRUE, "StreamsAsDocumented", "NATS takes the operator's events"
 
 
 def _condition(

@@ -21,6 +21,8 @@ class Order:
     nats_url: str
     """Of the operator; the class's own wins."""
     cluster_id: str
+    unrecorded: bool = False
+    """The run begins though the run-once ledger could not be asked."""
 
     @property
     def job_name(self) -> str:
