@@ -8,10 +8,16 @@ import re
 
 from agenttask_api.schema import OpenAPIModel
 from agenttask_api.status import AgentTaskStatus
+from agenttask_api.status import ConditionType as T
 
 BUCKET = "agent-runs"
 MAX_ENTRY_BYTES = 32 * 1024
 """Twice the size that a status may have."""
+
+OF_THE_RUN = frozenset(
+    {T.ACCEPTED, T.SCHEDULED, T.STARTED, T.ARTIFACTS_STORED, T.RUN_RECORDED},
+)
+"""Conditions that say how far the run came; the others say what the object is like now."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]")
 
@@ -42,7 +48,8 @@ def entry_key(cluster_id: str, namespace: str, name: str, run_key: str) -> str:
 
 def recorded_outcome(status: AgentTaskStatus) -> AgentTaskStatus:
     """Return what of a final status holds for every object that asks for the same run."""
-    own = {"conditions": (), "runs": (), "outbox": None, "observed_generation": 0}
+    conditions = tuple(c for c in status.conditions if c.type in OF_THE_RUN)
+    own = {"conditions": conditions, "runs": (), "outbox": None, "observed_generation": 0}
     return status.model_copy(update=own)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agenttask_api.ledger import OF_THE_RUN
 from agenttask_api.reasons import Reason
 from agenttask_api.result import AgentResult
 from agenttask_api.spec import AgentTaskSpec
@@ -179,7 +180,7 @@ def recalled(story: Story, outcome: AgentTaskStatus, now: datetime) -> AgentTask
         outcome.phase,
         reason,
         words,
-        table | conditions.events_published(True),
+        conditions.kept(outcome.conditions, OF_THE_RUN) | table | conditions.events_published(True),
         now,
         run=run.model_copy(update={"number": number}) if run else story.run,
         duration=outcome.duration,

@@ -36,8 +36,12 @@ def test_outcome_holds_nothing_of_the_object_that_had_it() -> None:
         observed_generation=7,
         run=Run(id="1", key="1-a"),
         runs=(PastRun(id="0", key="0-a", phase="Failed"),),
-        conditions=(Condition(type="Ready", status="False", reason="X", last_transition_time="t"),),
+        conditions=tuple(
+            Condition(type=t, status="False", reason="X", last_transition_time="t")
+            for t in ("Ready", "Started")
+        ),
     )
     kept = recorded_outcome(status)
     assert (kept.phase, kept.run) == (status.phase, status.run)
-    assert (kept.conditions, kept.runs, kept.observed_generation) == ((), (), 0)
+    assert [c.type for c in kept.conditions] == ["Started"]
+    assert (kept.runs, kept.observed_generation) == ((), 0)

@@ -54,14 +54,14 @@ class Timer:
 class Process:
     """One operator process: what is remembered dies with it."""
 
-    def __init__(self, cluster, post=None):
+    def __init__(self, cluster, post=None, ledger=None):
         self.cluster, self.now = cluster, NOW
         self.cache = Cache()
         self.delays: list[float] = []
         self.queue = WorkQueue(self.schedule)
         defaults = WITH_NATS if post else DEFAULTS
         self.reconciler = Reconciler(
-            cluster, self.cache, self.queue, post, defaults, lambda: self.now
+            cluster, self.cache, self.queue, post, defaults, lambda: self.now, ledger=ledger
         )
         self.cache.classes["standard"] = make_class()
 
