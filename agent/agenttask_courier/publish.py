@@ -209,6 +209,8 @@ def credential_options(places: Places) -> dict[str, Any]:
     creds = sorted(places.nats_creds.glob("*.creds"))
     if creds:
         options["user_credentials"] = str(creds[0])
+    if (places.nats_creds / "nkey").is_file():
+        options["nkeys_seed"] = str(places.nats_creds / "nkey")
     for name, option in (("username", "user"), ("password", "password"), ("token", "token")):
         if (file := places.nats_creds / name).is_file():
             options[option] = file.read_text("utf-8").strip()

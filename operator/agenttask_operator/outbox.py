@@ -86,8 +86,7 @@ class Outbox:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        if not self._client.is_closed:
-            await self._client.close()
+        await _close(self._client)
 
     async def publish(self, messages: Iterable[Message]) -> bool:
         """Say whether NATS has stored all messages; sending them again is harmless."""
@@ -182,8 +181,7 @@ class Outbox:
     async def _drop(self) -> None:
         self._ready.clear()
         old, self._client, self._closed = self._client, Client(), asyncio.Event()
-        if not old.is_closed:
-            await old.close()
+        await _close(old)
 
     async def _disconnected(self) -> None:
         self._ready.clear()
@@ -213,6 +211,12 @@ class Outbox:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             if self.connected:
                 await self._ensure()
+
+
+async def _close(client: Client) -> None:
+    """Close a connection that there is; nats-py fails to close one that never was."""
+    if client.is_connected or client.is_reconnecting:
+        await client.close()
 
 
 def login(access: Access) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def differences(wanted: StreamConfig, found: JetStreamConfig) -> tuple[str, ...]
         ),
         "max_msgs": (0, _limit(found.max_msgs)),
         "max_bytes": (0, _limit(found.max_bytes)),
-        "discard": (str(ours.discard), str(found.discard)),
-        "retention": (str(RetentionPolicy.LIMITS), str(found.retention)),
+        "discard": (_word(ours.discard), _word(found.discard)),
+        "retention": (_word(RetentionPolicy.LIMITS), _word(found.retention)),
     }
     return tuple(
         f"{k} is {has}, documented {want}" for k, (want, has) in pairs.items() if want != has
@@ -96,6 +96,11 @@ def _words(error: Exception) -> str:
 
 def _seconds(value: float | None) -> int:
     return int(value or 0)
+
+
+def _word(value: object) -> str:
+    """Return the value of an enumeration; nats-py gives a plain string for what it has read."""
+    return str(getattr(value, "value", value))
 
 
 def _limit(value: int | None) -> int:

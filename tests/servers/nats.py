@@ -32,6 +32,8 @@ class NatsServer:
     folder: Path
     binary: str
     port: int
+    options: tuple[str, ...] = ()
+    """More of its command line, such as `-c FILE`."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -49,6 +51,7 @@ class NatsServer:
             "127.0.0.1",
             "-p",
             str(self.port),
+            *self.options,
         ]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
