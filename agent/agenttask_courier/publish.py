@@ -30,6 +30,10 @@ from agenttask_courier.places import Places
 from agenttask_courier.settings import Settings
 
 MAX_WAITING_EVENTS = 1000
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+"""Of the events that wait for NATS: an outage must not cost the courier its memory."""
+AFTER_A_CRASH = 1_000_000_000
+"""More events than a run can have: it asks for at most 50 a second."""
 ACK_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
@@ -58,6 +62,7 @@ class Publisher:
     _none_left: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _waiting_bytes: int = 0
     _seq: int = 0
 
     def start(self) -> None:
@@ -74,6 +79,10 @@ class Publisher:
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
 
+    def go_on(self) -> None:
+        """Count on behind the events of the courier that died: its ids are taken."""
+        self._seq = AFTER_A_CRASH
+
     def event(
         self,
         kind: str,
@@ -85,10 +94,13 @@ class Publisher:
         if not self.settings.nats_url:
             return
         self._seq += 1
-        if len(self._waiting) >= MAX_WAITING_EVENTS:
+        event = self._event_message(kind, step, message, data)
+        full = self._waiting_bytes + len(event.payload) > MAX_WAITING_BYTES
+        if full or len(self._waiting) >= MAX_WAITING_EVENTS:
             self.dropped += 1
             return
-        self._waiting.append(self._event_message(kind, step, message, data))
+        self._waiting.append(event)
+        self._waiting_bytes += len(event.payload)
         self._none_left.clear()
         self._some.set()
 
@@ -128,7 +140,7 @@ class Publisher:
             await self._some.wait()
             while self._waiting:
                 await self._until_done(self._publish, self._waiting[0])
-                self._waiting.popleft()
+                self._waiting_bytes -= len(self._waiting.popleft().payload)
             self._some.clear()
             self._none_left.set()
 

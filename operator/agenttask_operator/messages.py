@@ -7,6 +7,7 @@ is recognised as the same one.
 from dataclasses import dataclass
 
 from agenttask_api import events
+from agenttask_api.reasons import Reason
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
 from agenttask_api.status import AgentTaskStatus, OperationCounts, Phase, Usage
 from agenttask_api.taskdocument import TaskIdentity
@@ -41,9 +42,38 @@ def run_identity(task: Task, status: AgentTaskStatus) -> TaskIdentity:
 def terminal_messages(
     task: Task, status: AgentTaskStatus, outcome: Outcome | None, defaults: Defaults
 ) -> tuple[Message, ...]:
-    """Return the one terminal event, after the result if the pod died without sending its own."""
-    result = _result(task, status, outcome, defaults)
-    return (*result, _terminal(task, status, defaults))
+    """Return the one terminal event, after what the pod may have died without sending itself."""
+    lost = (
+        ()
+        if outcome and outcome.digest and outcome.digest.stored
+        else (
+            *_started(task, status, outcome, defaults),
+            *_result(task, status, outcome, defaults),
+        )
+    )
+    return (*lost, _terminal(task, status, defaults))
+
+
+def _started(
+    task: Task, status: AgentTaskStatus, outcome: Outcome | None, defaults: Defaults
+) -> tuple[Message, ...]:
+    """Return the courier's own first event; a courier that was killed may not have sent it."""
+    if not outcome or not outcome.pod or not status.run or not status.run.start_time:
+        return ()
+    identity, time = run_identity(task, status), status.run.start_time
+    message_id = events.progress_id(identity, outcome.pod.index, outcome.pod.uid, 1)
+    event = events.ResponseEvent(
+        event_id=message_id,
+        ts=time,
+        trace_id=events.trace_id(task.uid),
+        task_id=task.task_id,
+        run_key=identity.run_key,
+        kind=events.STARTED,
+        step=Reason.RUNNING.value,
+    )
+    headers = events.headers(message_id, events.STARTED, task.task_id, defaults.cluster_id, time)
+    subject = events.response_subject(events.STARTED, task.task_id)
+    return (Message(subject, tuple(headers.items()), event.model_dump_json().encode()),)
 
 
 def _terminal(task: Task, status: AgentTaskStatus, defaults: Defaults) -> Message:
@@ -79,7 +109,7 @@ def _data(status: AgentTaskStatus) -> dict[str, object]:
 def _result(
     task: Task, status: AgentTaskStatus, outcome: Outcome | None, defaults: Defaults
 ) -> tuple[Message, ...]:
-    if not outcome or not outcome.pod or (outcome.digest and outcome.digest.stored):
+    if not outcome or not outcome.pod:
         return ()
     identity = run_identity(task, status)
     message_id = events.result_id(identity, outcome.pod.index, outcome.pod.uid)

@@ -372,6 +372,7 @@ def test_nats_is_told_first_and_the_status_written_once():
     assert kinds(done) == ["Publish", "PatchStatus"]
     assert published(end) == "True"
     assert [m.subject for m in first(done, Publish).messages] == [
+        "agent.response.started.team.fix",
         "agent.results.team.fix",
         "agent.response.completed.team.fix",
     ]

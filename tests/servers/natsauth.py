@@ -52,7 +52,9 @@ def creds_config(folder: Path) -> tuple[Path, Path]:
     trusted = _jwt(operator, operator, "operator", {"system_account": system.public})
     theirs = _jwt(operator, system, "account", {"limits": {**NO_LIMIT, "wildcards": True}})
     ours = _jwt(operator, account, "account", {"limits": {**NO_LIMIT, "wildcards": True, **STORE}})
-    mine = _jwt(account, user, "user", {"pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1})
+    mine = _jwt(
+        account, user, "user", {"pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1}
+    )
     config, creds = folder / "creds.conf", folder / "user.creds"
     config.write_text(
         f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\n"
