@@ -18,14 +18,14 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ObjectMeta, StreamConfig
+from nats.js.api import StreamConfig
 from nats.js.errors import BucketNotFoundError, NoStreamResponseError
-from nats.js.object_store import ObjectStore
 
 from agenttask_api import events
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
 from agenttask_courier.journal import log, now
+from agenttask_courier.objects import Bucket
 from agenttask_courier.places import Places
 from agenttask_courier.settings import Settings
 
@@ -167,22 +167,22 @@ class Publisher:
     async def _store_all(self, files: Sequence[StoredFile]) -> None:
         if not files:
             return
-        store = await self._bucket()
+        bucket = await self._bucket()
         identity = self.document.identity
         for file in files:
             key = events.artifact_key(
                 identity, self.settings.index, self.settings.pod_uid, file.name
             )
-            with file.path.open("rb") as content:
-                await store.put(key, content, meta=ObjectMeta(name=key))
+            await bucket.put(key, file.path)
 
-    async def _bucket(self) -> ObjectStore:
+    async def _bucket(self) -> Bucket:
         jetstream = self._client.jetstream(timeout=ACK_SECONDS)
         name = events.artifact_bucket(self.document.identity.namespace)
         try:
-            return await jetstream.object_store(name)
+            await jetstream.object_store(name)
         except BucketNotFoundError:
-            return await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
+            await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
+        return Bucket(jetstream, name)
 
     def _event_message(
         self, kind: str, step: str, message: str, data: Mapping[str, object]

@@ -4,6 +4,7 @@ import asyncio
 import copy
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.operator.builders import NOW, class_object, pod_object, run_key, task_object
 from tests.operator.fakecluster import FakeCluster
@@ -45,7 +46,7 @@ def key_of(name: str) -> Key:
 class Operator:
     """One operator process; what it remembers dies with it."""
 
-    def __init__(self, cluster: FakeCluster, url: str) -> None:
+    def __init__(self, cluster: Any, url: str) -> None:
         self.cluster, self.now = cluster, NOW
         self.cache = Cache()
         self.outbox = Outbox(url)
@@ -108,7 +109,7 @@ class World:
         self.couriers[name] = courier
         return courier
 
-    def pod(self, name: str, *containers: dict[str, object], **more: object) -> None:
+    def pod(self, name: str, *containers: dict[str, Any], **more: Any) -> None:
         obj = pod_object(*copy.deepcopy(containers), name=f"{name}-1", **more)
         obj["metadata"]["labels"] |= {names.LABEL_TASK: name, names.LABEL_TASK_UID: uid_of(name)}
         self.cluster.put(PODS, obj)
@@ -118,7 +119,7 @@ class World:
         job["status"] = {"conditions": [{"type": how, "status": "True"}]}
         self.cluster.put(JOBS, job)
 
-    def job(self, name: str) -> dict[str, object]:
+    def job(self, name: str) -> dict[str, Any]:
         (found,) = [
             j
             for j in self.cluster.all(JOBS)
@@ -128,11 +129,11 @@ class World:
 
     def lose(self, name: str) -> None:
         """Job and pod vanish, unseen."""
-        job = self.job(name)["metadata"]["name"]  # type: ignore[index]
+        job = self.job(name)["metadata"]["name"]
         self.cluster.objects.pop((JOBS.plural, "team", job))
         self.cluster.objects.pop((PODS.plural, "team", f"{name}-1"), None)
 
-    def status(self, name: str) -> dict[str, object]:
+    def status(self, name: str) -> dict[str, Any]:
         return dict(self.cluster.objects[TASKS.plural, "team", name]["status"])
 
     def over(self, name: str) -> bool:

@@ -116,7 +116,9 @@ async def test_ledger_that_is_away_says_so_and_loses_nothing(tmp_path):
         server.start()
         await until(lambda: outbox.connected)
         assert await ledger.finish(ended())
-        assert (await ledger.read(KEY)).entry.started == "t0"
+        kept = (await ledger.read(KEY)).entry
+        assert kept
+        assert kept.started == "t0"
     finally:
         await outbox.close()
         server.stop()

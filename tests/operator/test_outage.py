@@ -102,11 +102,10 @@ async def test_forbidden_for_a_while(tmp_path):
         )
 
     allow("$JS.API.>", "$KV.>")
-    server = NatsServer(tmp_path / "store", nats_binary(), free_port(), ("-c", str(config)))
+    options = ("-c", str(config))
+    server = NatsServer(tmp_path / "store", nats_binary(), free_port(), options, "u:p@")
     server.start()
-    named = NatsServer(server.folder, server.binary, server.port, server.options)
-    named.process = server.process
-    world = World(_Named(named), tmp_path)
+    world = World(server, tmp_path)
     operator = await world.operator()
     try:
         world.add("fix")
@@ -119,21 +118,14 @@ async def test_forbidden_for_a_while(tmp_path):
         assert world.status("fix")["reason"] == "OOMKilled"
         assert not world.over("fix")
         allow(">")
-        named.stop()
-        named.start()
+        server.stop()
+        server.start()
         await until_over(world, operator, "fix")
-        found = [kind for kind, _ in (await subjects(_Named(named)))["fix"]]
+        found = [kind for kind, _ in (await subjects(server))["fix"]]
     finally:
         await operator.outbox.close()
-        named.stop()
+        server.stop()
     assert found == ["started", "failed"]
-
-
-class _Named:
-    """The server under the address of its one user."""
-
-    def __init__(self, server: NatsServer) -> None:
-        self.url = server.url.replace("//", "//u:p@")
 
 
 @pytest.fixture

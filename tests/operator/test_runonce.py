@@ -13,7 +13,6 @@ from agenttask_api.result import AgentResult, Change, ResultArtifacts
 from agenttask_operator.cluster import JOBS, PODS, TASKS
 from agenttask_operator.errors import Forbidden
 from agenttask_operator.observed import parse_class
-from agenttask_operator.reconcile import Reconciler
 
 OTHER = f"{UID[:-1]}2"
 
@@ -132,17 +131,7 @@ async def test_deleted_run_that_its_courier_told_of_is_not_interrupted(stage):
 async def test_two_clusters_on_one_nats_do_not_disturb_each_other(stage):
     await live(stage.cluster, stage.process)
     other = Stage(stage.ledger)
-    defaults = other.process.reconciler._gatherer._defaults
-    moved = type(defaults)(defaults.agent_image, defaults.nats_url, "other-cluster")
-    other.process.reconciler = Reconciler(
-        other.cluster,
-        other.process.cache,
-        other.process.queue,
-        other.post,
-        moved,
-        lambda: other.process.now,
-        ledger=stage.ledger,
-    )
+    other.process = Process(other.cluster, other.post, stage.ledger, "other-cluster")
     await live(other.cluster, other.process)
     assert other.cluster.writes[0] == "create job"
     assert sorted(k.split(".")[0] for k in stage.ledger.entries) == ["default", "other-cluster"]

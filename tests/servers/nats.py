@@ -34,11 +34,13 @@ class NatsServer:
     port: int
     options: tuple[str, ...] = ()
     """More of its command line, such as `-c FILE`."""
+    login: str = ""
+    """`user:password@`, where the server asks for one."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.login}127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start and wait until it accepts connections."""
