@@ -18,18 +18,22 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ObjectMeta, StreamConfig
+from nats.js.api import StreamConfig
 from nats.js.errors import BucketNotFoundError, NoStreamResponseError
-from nats.js.object_store import ObjectStore
 
 from agenttask_api import events
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
 from agenttask_courier.journal import log, now
+from agenttask_courier.objects import Bucket
 from agenttask_courier.places import Places
 from agenttask_courier.settings import Settings
 
 MAX_WAITING_EVENTS = 1000
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+"""Of the events that wait for NATS: an outage must not cost the courier its memory."""
+AFTER_A_CRASH = 1_000_000_000
+"""More events than a run can have: it asks for at most 50 a second."""
 ACK_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
@@ -58,6 +62,7 @@ class Publisher:
     _none_left: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _waiting_bytes: int = 0
     _seq: int = 0
 
     def start(self) -> None:
@@ -74,6 +79,10 @@ class Publisher:
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
 
+    def go_on(self) -> None:
+        """Count on behind the events of the courier that died: its ids are taken."""
+        self._seq = AFTER_A_CRASH
+
     def event(
         self,
         kind: str,
@@ -85,10 +94,13 @@ class Publisher:
         if not self.settings.nats_url:
             return
         self._seq += 1
-        if len(self._waiting) >= MAX_WAITING_EVENTS:
+        event = self._event_message(kind, step, message, data)
+        full = self._waiting_bytes + len(event.payload) > MAX_WAITING_BYTES
+        if full or len(self._waiting) >= MAX_WAITING_EVENTS:
             self.dropped += 1
             return
-        self._waiting.append(self._event_message(kind, step, message, data))
+        self._waiting.append(event)
+        self._waiting_bytes += len(event.payload)
         self._none_left.clear()
         self._some.set()
 
@@ -133,7 +145,7 @@ class Publisher:
             await self._some.wait()
             while self._waiting:
                 await self._until_done(self._publish, self._waiting[0])
-                self._waiting.popleft()
+                self._waiting_bytes -= len(self._waiting.popleft().payload)
             self._some.clear()
             self._none_left.set()
 
@@ -160,22 +172,22 @@ class Publisher:
     async def _store_all(self, files: Sequence[StoredFile]) -> None:
         if not files:
             return
-        store = await self._bucket()
+        bucket = await self._bucket()
         identity = self.document.identity
         for file in files:
             key = events.artifact_key(
                 identity, self.settings.index, self.settings.pod_uid, file.name
             )
-            with file.path.open("rb") as content:
-                await store.put(key, content, meta=ObjectMeta(name=key))
+            await bucket.put(key, file.path)
 
-    async def _bucket(self) -> ObjectStore:
+    async def _bucket(self) -> Bucket:
         jetstream = self._client.jetstream(timeout=ACK_SECONDS)
         name = events.artifact_bucket(self.document.identity.namespace)
         try:
-            return await jetstream.object_store(name)
+            await jetstream.object_store(name)
         except BucketNotFoundError:
-            return await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
+            await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
+        return Bucket(jetstream, name)
 
     def _event_message(
         self, kind: str, step: str, message: str, data: Mapping[str, object]
@@ -214,6 +226,8 @@ def credential_options(places: Places) -> dict[str, Any]:
     creds = sorted(places.nats_creds.glob("*.creds"))
     if creds:
         options["user_credentials"] = str(creds[0])
+    if (places.nats_creds / "nkey").is_file():
+        options["nkeys_seed"] = str(places.nats_creds / "nkey")
     for name, option in (("username", "user"), ("password", "password"), ("token", "token")):
         if (file := places.nats_creds / name).is_file():
             options[option] = file.read_text("utf-8").strip()

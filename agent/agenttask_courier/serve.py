@@ -142,6 +142,7 @@ class Courier:
     async def _whole_run(self, receipt: "asyncio.Future[Receipt]") -> None:
         """See one agent through; without one nothing is judged: pod and Job say why."""
         if self.places.attached_mark.exists():
+            self.publisher.go_on()
             receipt.set_result(await self._settle(await self._after_a_crash()))
         elif await self._attached():
             self._begin()

@@ -160,6 +160,29 @@ def cancel(name: Name, namespace: Namespace = "", context: Context = "") -> None
 
 
 @app.command()
+def replay(
+    name: Name,
+    nats_url: Annotated[
+        str, typer.Option(envvar="NATS_URL", help="where results and events go")
+    ] = "nats://127.0.0.1:4222",
+    cluster_id: Annotated[
+        str, typer.Option(envvar="CLUSTER_ID", help="as the operator's, for event sources")
+    ] = "default",
+    creds: Annotated[str, typer.Option(help="a creds file", metavar="FILE")] = "",
+    nkey: Annotated[str, typer.Option(help="a file with an nkey seed", metavar="FILE")] = "",
+    ca: Annotated[str, typer.Option(help="the authority of NATS's certificate")] = "",
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Send a finished task's result and events to NATS again, under the same ids."""
+    from agenttask_cli.natsbus import Access
+    from agenttask_cli.replay import replay as again
+
+    access = Access(nats_url, creds, nkey, ca)
+    _on_cluster(lambda c: again(c, name, access, cluster_id), namespace, context)
+
+
+@app.command()
 def doctor(context: Context = "") -> None:
     """Say whether the cluster has all that a task needs; 1 = something is missing."""
     from agenttask_cli import remote

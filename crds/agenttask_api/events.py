@@ -7,21 +7,33 @@ must not see a repeat beyond it keys on `ce-id`.
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from agenttask_api.ledger import BUCKET as LEDGER_BUCKET
+from agenttask_api.ledger import MAX_ENTRY_BYTES
 from agenttask_api.schema import GROUP, OpenAPIModel
 from agenttask_api.taskdocument import TaskIdentity
 
 DUPLICATE_WINDOW_SECONDS = 2 * 3600
 ARTIFACT_TTL_SECONDS = 30 * 24 * 3600
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""NATS's own default for a message."""
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """A stream as it is created when missing."""
+    """A stream as it is created when missing; one that exists is compared, never changed."""
 
     name: str
     subjects: tuple[str, ...]
     max_age_seconds: int
+    """0 = kept for ever."""
     duplicate_window_seconds: int = DUPLICATE_WINDOW_SECONDS
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    max_messages_per_subject: int = -1
+    """-1 = no limit; 1 = the newest alone, which makes a stream a key-value bucket."""
+    discard_new: bool = False
+    """A full stream refuses what comes instead of forgetting what it has."""
+    bucket: bool = False
+    """The stream of a KV bucket or an object store, whose last message replaces the others."""
 
 
 STREAMS = (
@@ -30,6 +42,33 @@ STREAMS = (
     StreamConfig("AGENT_DEADLETTER", ("agent.deadletter",), 30 * 24 * 3600),
     StreamConfig("CONTEXT", ("context.>",), 7 * 24 * 3600),
 )
+"""No stream has a limit of bytes: NATS would reserve them, and most stores are small."""
+
+LEDGER_STREAM = StreamConfig(
+    f"KV_{LEDGER_BUCKET}",
+    (f"$KV.{LEDGER_BUCKET}.>",),
+    0,
+    duplicate_window_seconds=120,
+    max_message_bytes=MAX_ENTRY_BYTES,
+    max_messages_per_subject=1,
+    discard_new=True,
+    bucket=True,
+)
+"""Under the ledger's bucket. Kept for ever: a task may be applied again after any time."""
+
+
+def artifact_stream(bucket: str) -> StreamConfig:
+    """Return the stream under an object store bucket."""
+    return StreamConfig(
+        f"OBJ_{bucket}",
+        (f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"),
+        ARTIFACT_TTL_SECONDS,
+        duplicate_window_seconds=120,
+        max_message_bytes=-1,
+        discard_new=True,
+        bucket=True,
+    )
+
 
 STARTED = "started"
 PROGRESS = "progress"
@@ -80,11 +119,6 @@ def record_id(uid: str, run_key: str) -> str:
 def context_id(uid: str, run_key: str) -> str:
     """Return the message id of the news of a run's context record."""
     return f"{uid}/{run_key}/context"
-
-
-def ledger_key(cluster_id: str, namespace: str, name: str, run_key: str) -> str:
-    """Return the run-once ledger's key in KV `agent-runs`."""
-    return f"{cluster_id}.{namespace}.{name}.{run_key}"
 
 
 def headers(message_id: str, kind: str, task_id: str, cluster_id: str, time: str) -> dict[str, str]:

@@ -57,6 +57,8 @@ ENV_REPORTS = "AGENTTASK_REPORTS"
 
 # Annotations and labels, on the Job and its pods only: never on the task.
 TASK_ANNOTATION = f"{GROUP}/task"
+UNRECORDED_ANNOTATION = f"{GROUP}/unrecorded"
+"""On a Job that was created while the run-once ledger could not be asked."""
 LABEL_TASK = f"{GROUP}/task"
 LABEL_TASK_UID = f"{GROUP}/task-uid"
 LABEL_RUN_KEY = f"{GROUP}/run-key"

@@ -55,6 +55,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SUSPEND_IGNORED = "SuspendIgnored"
+    RUN_RECORDED = "RunRecorded"
 
 
 class Condition(OpenAPIModel):
@@ -162,10 +163,27 @@ class PastRun(OpenAPIModel):
     completion_time: str = ""
 
 
+class UnsentEnd(OpenAPIModel):
+    """The end of an earlier run that NATS has not taken yet."""
+
+    id: str
+    key: str
+    number: int = 1
+    job_name: str = ""
+    phase: str
+    verdict: str = ""
+    reason: str = ""
+    message: str = ""
+    commit_sha: str = ""
+    start_time: str = ""
+    completion_time: str = ""
+
+
 class OutboxStatus(OpenAPIModel):
-    """The last event that NATS has taken."""
+    """What NATS has taken, and what it has not."""
 
     published: str = ""
+    pending: tuple[UnsentEnd, ...] = ()
 
 
 class AgentTaskStatus(OpenAPIModel):

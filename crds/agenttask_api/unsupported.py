@@ -28,7 +28,6 @@ UNSUPPORTED_CLASS_FIELDS: tuple[str, ...] = (
     "council.agents",
     "council.rounds",
     "council.weights",
-    "ledger.onUnavailable",
 )
 
 

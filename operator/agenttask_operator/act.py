@@ -18,6 +18,7 @@ from agenttask_operator.actions import (
     EmitEvent,
     PatchStatus,
     Publish,
+    Record,
     Requeue,
 )
 from agenttask_operator.cache import Cache
@@ -30,7 +31,7 @@ from agenttask_operator.errors import (
     Refused,
     Unavailable,
 )
-from agenttask_operator.facts import Publication, Refusal
+from agenttask_operator.facts import Publication, Recorded, Refusal
 from agenttask_operator.kubeevents import build_event
 from agenttask_operator.memory import Memories, Memory
 from agenttask_operator.messages import Message
@@ -52,6 +53,22 @@ class Publisher(Protocol):
         """Say whether NATS has all messages."""
 
 
+class Recorder(Protocol):
+    """The part of the run-once ledger that acting needs."""
+
+    async def begin(self, record: Record) -> Recorded:
+        """Write the entry where there is none; return the one that is there then."""
+
+    async def mark_created(self, known: Recorded) -> Recorded:
+        """Write down that the Job exists."""
+
+    async def withdraw(self, known: Recorded) -> Recorded:
+        """Remove the entry of a run whose Job was refused."""
+
+    async def finish(self, record: Record) -> bool:
+        """Say whether the ledger has the outcome."""
+
+
 class Actor:
     """Executes actions."""
 
@@ -63,7 +80,9 @@ class Actor:
         memories: Memories,
         post: Publisher | None,
         clock: Callable[[], datetime],
+        ledger: Recorder | None = None,
     ) -> None:
+        self._ledger = ledger
         self._cluster = cluster
         self._cache = cache
         self._queue = queue
@@ -125,20 +144,48 @@ class Actor:
     async def _create(self, task: Task, action: CreateJob) -> bool:
         memory, name = self._memories.of(task), action.manifest["metadata"]["name"]
         memory.refusal = None
+        if action.record and not await self._begin(memory, action.record):
+            return True
         try:
             created = await self._cluster.create_job(action.manifest)
         except Conflict:
-            return await self._adopt(task, name)
+            adopted = await self._adopt(task, name)
+            if memory.refusal:
+                await self._withdraw(memory)
+            return adopted
         except (Forbidden, Refused, NotFound) as error:
             words = without_values(str(error), manifest_texts(action.manifest))
             memory.refusal = Refusal(words, self._clock())
             extra = _who(task.key) | {"reason": type(error).__name__}
             log.warning("the Job was refused", extra=extra)
+            await self._withdraw(memory)
             return True
         memory.created = name
         self._cache.put_job(parse_job(created))
         log.info("created a Job", extra=_who(task.key) | {"job": name})
+        await self._mark(memory)
         return True
+
+    async def _begin(self, memory: Memory, record: Record) -> bool:
+        """Write down that a run begins; what the ledger says instead is a fact of the next plan."""
+        assert self._ledger
+        found = await self._ledger.begin(record)
+        memory.recorded = (record.entry.run_key, found)
+        entry = found.entry
+        return bool(entry and entry.uid == record.entry.uid and not entry.outcome)
+
+    async def _mark(self, memory: Memory) -> None:
+        if self._ledger and memory.recorded and memory.recorded[1].entry:
+            run_key, known = memory.recorded
+            found = await self._ledger.mark_created(known)
+            memory.recorded = (run_key, found)
+
+    async def _withdraw(self, memory: Memory) -> None:
+        """A Job that was refused never was: applied again, the task may yet run."""
+        if self._ledger and memory.recorded and memory.recorded[1].entry:
+            run_key, known = memory.recorded
+            found = await self._ledger.withdraw(known)
+            memory.recorded = (run_key, found)
 
     async def _adopt(self, task: Task, name: str) -> bool:
         """The name is taken: by our own Job, after a crash or a late cache, or by another's."""
@@ -206,6 +253,8 @@ class Actor:
     async def _publish(self, task: Task, action: Publish) -> bool:
         memory = self._memories.of(task)
         done = await self._post.publish(action.messages) if self._post else False
+        if done and action.record and self._ledger:
+            done = await self._ledger.finish(action.record)
         memory.failures = 0 if done else memory.failures + 1
         delay = min(PUBLISH_FIRST_SECONDS * 2 ** min(memory.failures, 10), PUBLISH_LAST_SECONDS)
         retry_at = None if done else self._clock() + timedelta(seconds=delay)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from agenttask_api.ledger import LedgerEntry
 from agenttask_api.reasons import Reason
 from agenttask_api.status import AgentTaskStatus
 from agenttask_operator.messages import Message
@@ -31,10 +32,20 @@ class ApplyPolicy:
 
 
 @dataclass(frozen=True)
+class Record:
+    """What the run-once ledger is to hold of a run."""
+
+    key: str
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True)
 class CreateJob:
     """Start the run."""
 
     manifest: Object
+    record: Record | None = None
+    """Written before the Job is; without it no Job. None = it is there, or cannot be."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,8 @@ class Publish:
 
     terminal_id: str
     messages: tuple[Message, ...]
+    record: Record | None = None
+    """Written after the messages; None for a run that was never begun."""
 
 
 @dataclass(frozen=True)

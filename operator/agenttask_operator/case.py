@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agenttask_api import names
+from agenttask_api.ledger import LedgerEntry
 from agenttask_api.reasons import Reason
 from agenttask_api.spec import AgentTaskSpec
 from agenttask_api.status import AgentTaskStatus, Phase, Verdict
@@ -18,6 +19,7 @@ from agenttask_operator.facts import Facts
 from agenttask_operator.observed import AgentClass, Job, Pod
 from agenttask_operator.outcome import Outcome, settled_outcome
 from agenttask_operator.progress import agent_started
+from agenttask_operator.unsent import unsent_ends
 
 LOOK_FIRST_SECONDS = 4.0
 LOOK_LAST_SECONDS = 60.0
@@ -53,8 +55,20 @@ class Case:
     @property
     def known(self) -> bool:
         """Whether the run's Job was created, whatever has become of it."""
-        recorded = self.story.told and self.story.told.run and self.story.told.run.job_name
-        return bool(self.job or recorded or self.facts.created == self.job_name)
+        told = self.story.told and self.story.told.run and self.story.told.run.job_name
+        own = self.entry and self.entry.uid == self.facts.task.uid and self.entry.job_created
+        return bool(self.job or told or own or self.facts.created == self.job_name)
+
+    @property
+    def entry(self) -> LedgerEntry | None:
+        """What the ledger holds of the run, as far as it was asked."""
+        return self.facts.recorded.entry if self.facts.recorded else None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether another object of that name began the run, and the ledger has no outcome."""
+        entry = self.entry
+        return bool(entry and not entry.outcome and entry.uid != self.facts.task.uid)
 
     @property
     def live_pods(self) -> tuple[Pod, ...]:
@@ -72,7 +86,8 @@ def sort_facts(facts: Facts, spec: AgentTaskSpec, now: datetime) -> Case:
     key = spec.run_key()
     jobs = [j for j in facts.jobs if j.run_key == key]
     pods = tuple(p for p in facts.pods if p.run_key == key)
-    story = status.begin_story(facts.task, spec, end_old(facts, key, now)[0])
+    last = end_old(facts, key, now)[0]
+    story = status.begin_story(facts.task, spec, last, unsent_ends(facts, key, last))
     return Case(facts, spec, story, now, jobs[-1] if jobs else None, pods)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import aiohttp
 
 from agenttask_operator.cache import Cache
-from agenttask_operator.classstatus import NO_WALL, Wall, class_status
+from agenttask_operator.classstatus import NO_WALL, NatsState, Wall, class_status
 from agenttask_operator.cluster import CLASSES, Cluster
 from agenttask_operator.errors import ClusterError
 from agenttask_operator.models import PROBE_SECONDS, Health, closed, probe
@@ -40,6 +40,8 @@ class ClassKeeper:
         self._may_act = may_act
         self._clock = clock
         self._wall = wall
+        self.ask_nats: Callable[[], NatsState | None] = lambda: None
+        """Says how NATS is; None = there is none."""
         self.healths: dict[str, Health] = {}
 
     async def probe_for_ever(self, seconds: float) -> None:
@@ -80,7 +82,9 @@ class ClassKeeper:
     async def _write(self, class_: AgentClass, running: int, queued: int) -> None:
         endpoint = class_.spec.model.endpoint if class_.spec else ""
         health = self.healths.get(endpoint, Health())
-        status = class_status(class_, health, running, queued, self._clock(), self._wall)
+        status = class_status(
+            class_, health, running, queued, self._clock(), self._wall, self.ask_nats()
+        )
         patch = difference(class_.raw_status, status.to_api())
         if not patch or not self._may_act():
             return

@@ -1,5 +1,6 @@
 """The status of a class, derived from what is known of it. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,16 @@ from agenttask_operator.models import Health
 from agenttask_operator.networkpolicy import unopened
 from agenttask_operator.observed import AgentClass
 from agenttask_operator.words import clean, shorten
+
+
+@dataclass(frozen=True)
+class NatsState:
+    """What is known of the operator's NATS."""
+
+    connected: bool
+    findings: Mapping[str, tuple[str, ...]]
+    """What of a stream is not as documented."""
+
 
 Said = tuple[str, str, str]
 """Status, reason and message of a condition."""
@@ -38,14 +49,17 @@ def class_status(
     queued: int,
     now: datetime,
     wall: Wall = NO_WALL,
+    nats: NatsState | None = None,
 ) -> AgentClassStatus:
-    """Return the whole status."""
+    """Return the whole status; without a NATS nothing is said of it."""
     table = {
         "Ready": _ready(class_, health),
         "ModelReachable": _reachable(health),
         "ModelKeyRequired": _key_required(health),
         "EgressEnforced": _egress_enforced(class_, wall),
     }
+    if nats:
+        table["NATSReady"] = _nats(nats)
     before = AgentClassStatus.model_validate(class_.raw_status)
     return AgentClassStatus(
         observed_generation=class_.generation,
@@ -94,6 +108,15 @@ def _egress_enforced(class_: AgentClass, wall: Wall) -> Said:
     verb = "enforces" if wall.enforced == TRUE else "does not enforce"
     words = f"the installer says that this cluster {verb} network policies"
     return wall.enforced, "Declared", f"{words}{outside}"
+
+
+def _nats(state: NatsState) -> Said:
+    if not state.connected:
+        return FALSE, "NATSUnavailable", "the operator has no connection to NATS; events wait"
+    if state.findings:
+        told = [f"{name}: {', '.join(wrong)}" for name, wrong in sorted(state.findings.items())]
+        return FALSE, "StreamsDiffer", f"streams are used as they are; {'; '.join(told)}"
+    return TRUE, "StreamsAsDocumented", "NATS takes the operator's events"
 
 
 def _condition(

@@ -30,7 +30,8 @@ from agenttask_api.events import DUPLICATE_WINDOW_SECONDS
 from agenttask_operator.bridge import Delivery
 from agenttask_operator.commands import Envelope
 from agenttask_operator.messages import Message
-from agenttask_operator.outbox import STREAM_IN_USE, Outbox
+from agenttask_operator.outbox import Outbox
+from agenttask_operator.streams import STREAM_IN_USE
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,6 @@ class CommandFeed:
     """Takes commands from NATS whenever it can be reached."""
 
     def __init__(self, outbox: Outbox) -> None:
-        self._client = outbox.client
         self._outbox = outbox
         self._pulls: dict[CommandKind, JetStreamContext.PullSubscription] = {}
         self._preparing = asyncio.Lock()
@@ -100,7 +100,7 @@ class CommandFeed:
             reply = reply.model_copy(update={"result": None, "message": words})
             payload = reply.model_dump_json().encode()
         with contextlib.suppress(NATSError, OSError):
-            await self._client.publish(inbox, payload)
+            await self._outbox.client.publish(inbox, payload)
 
     async def _start_anew(self, kind: CommandKind) -> None:
         pull = self._pulls.pop(kind, None)
@@ -111,7 +111,7 @@ class CommandFeed:
 
     async def _pull(self, kind: CommandKind) -> JetStreamContext.PullSubscription:
         if kind not in self._pulls:
-            jetstream = self._client.jetstream()
+            jetstream = self._outbox.client.jetstream()
             await self._prepare(jetstream)
             self._pulls[kind] = await jetstream.pull_subscribe_bind(
                 durable=_durable(kind), stream=COMMANDS_STREAM

@@ -101,6 +101,15 @@ def artifacts_stored(stored: bool) -> Table:
     return {T.ARTIFACTS_STORED: Wanted(FALSE, Reason.STORE_UNAVAILABLE, words)}
 
 
+def run_unrecorded() -> Table:
+    """The ledger could not be asked, and the class lets such a run begin."""
+    words = (
+        "the run-once ledger could not be asked when the run began:"
+        " whether the same work had run before is not known"
+    )
+    return {T.RUN_RECORDED: Wanted(FALSE, Reason.LEDGER_UNAVAILABLE, words)}
+
+
 def suspend_ignored() -> Table:
     """The answer to a suspend that comes after the start."""
     words = "a started task cannot be suspended; use spec.cancel"

@@ -22,11 +22,11 @@ from agenttask_api.contextrecord import (
 )
 from agenttask_operator.errors import StoreUnavailable
 from agenttask_operator.observed import Key
+from agenttask_operator.streams import STREAM_IN_USE
 
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 1.5
-STREAM_IN_USE = 10058
 HEADER_BYTES = 4096
 """NATS counts a message's headers with its payload."""
 

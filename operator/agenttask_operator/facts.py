@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 from agenttask_api.contextrecord import ContextRecord
+from agenttask_api.ledger import LedgerEntry
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note
 from agenttask_operator.observed import AgentClass, Job, Pod, Task
@@ -33,6 +34,19 @@ class Publication:
     done: bool
     retry_at: datetime | None = None
     """When to try again, after a failure."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the run-once ledger said of the run that the spec asks for."""
+
+    key: str = ""
+    """In the ledger."""
+    entry: LedgerEntry | None = None
+    """None = it has none, or could not be asked."""
+    revision: int = 0
+    """Of the entry, in NATS."""
+    reachable: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,8 @@ class Facts:
     created: str = ""
     """Name of the Job that this process created for the task last."""
     refusal: Refusal | None = None
+    recorded: Recorded | None = None
+    """None = the ledger was not asked, since it does not decide or there is none."""
     turn: Turn | None = None
     """Whether the task may start; None = as far as others are concerned."""
     references: Mapping[str, Reference] = field(default_factory=dict)

@@ -7,17 +7,19 @@ from typing import Protocol
 
 from agenttask_api import names
 from agenttask_api.contextrecord import ContextRecord
+from agenttask_api.ledger import entry_key
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note, parse_notes
 from agenttask_operator.cache import Cache
 from agenttask_operator.cluster import CONFIG_MAPS, JOBS, NAMESPACES, PODS, TASKS, Cluster
 from agenttask_operator.contextrecords import build_record
 from agenttask_operator.errors import Forbidden, NotFound, StoreUnavailable
-from agenttask_operator.facts import ConfigMap, Defaults, Facts, Reference, Standing
+from agenttask_operator.facts import ConfigMap, Defaults, Facts, Recorded, Reference, Standing
 from agenttask_operator.memory import Memories, Memory, Waiters
 from agenttask_operator.needs import (
     missing_jobs,
     unwitnessed_job,
+    wants_ledger,
     wants_namespace,
     wants_notes,
     wants_result,
@@ -41,6 +43,13 @@ class Results(Protocol):
         """Return what a task left; raises StoreUnavailable."""
 
 
+class Book(Protocol):
+    """The part of the run-once ledger that gathering needs."""
+
+    async def read(self, key: str) -> Recorded:
+        """Return what the ledger holds."""
+
+
 class Gatherer:
     """Gathers the facts about one task at a time; it changes nothing but the cache."""
 
@@ -52,7 +61,9 @@ class Gatherer:
         results: Results | None,
         defaults: Defaults,
         clock: Callable[[], datetime],
+        ledger: Book | None = None,
     ) -> None:
+        self._ledger = ledger
         self._cluster = cluster
         self._cache = cache
         self._memories = memories
@@ -69,6 +80,8 @@ class Gatherer:
             return None
         memory = self._memories.of(task)
         facts = self._known(task, memory)
+        if await self._ask_ledger(facts, memory):
+            facts = self._known(task, memory)
         if missing_jobs(facts, self._clock()):
             await self._confirm(task, missing_jobs(facts, self._clock()))
             facts = self._known(task, memory)
@@ -95,7 +108,19 @@ class Gatherer:
             created=memory.created,
             refusal=memory.refusal,
             publications=memory.publications,
+            recorded=_recorded(task, memory),
         )
+
+    async def _ask_ledger(self, facts: Facts, memory: Memory) -> bool:
+        """Ask once for each run; a ledger that was away is asked again."""
+        run_key = wants_ledger(facts, self._clock()) if self._ledger else None
+        if not run_key or not self._ledger:
+            return False
+        if memory.recorded and memory.recorded[0] == run_key and memory.recorded[1].reachable:
+            return False
+        key = entry_key(self._defaults.cluster_id, *facts.task.key, run_key)
+        memory.recorded = (run_key, await self._ledger.read(key))
+        return True
 
     async def _confirm(self, task: Task, missing: tuple[str, ...]) -> None:
         """Ask the API server itself before a Job and its pods are taken for gone."""
@@ -209,3 +234,8 @@ def _unquoted(notes: tuple[Note, ...], task: Task) -> tuple[Note, ...]:
     """Return the Events without what a refused pod held: an admission policy may quote it."""
     texts = confidential_texts(task.spec.to_api()) if task.spec else ()
     return tuple(replace(n, message=without_values(n.message, texts)) for n in notes)
+
+
+def _recorded(task: Task, memory: Memory) -> Recorded | None:
+    asked = memory.recorded
+    return asked[1] if asked and task.spec and asked[0] == task.spec.run_key() else None

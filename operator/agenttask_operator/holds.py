@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
+from agenttask_api.agentclass import LedgerPolicy
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase
 from agenttask_operator import status
 from agenttask_operator.actions import Action, EmitEvent, Requeue
 from agenttask_operator.blockers import blocked_creation
-from agenttask_operator.case import Case
+from agenttask_operator.case import Case, class_or_none
 from agenttask_operator.endings import patch
 from agenttask_operator.turns import Turn, spell_turn
 
@@ -16,6 +17,8 @@ BLOCKED_SECONDS = 3.0
 QUEUE_FIRST_SECONDS = 15.0
 QUEUE_LAST_SECONDS = 300.0
 """How often a waiting task is told its place, the more seldom the farther behind it is."""
+LEDGER_SECONDS = 10.0
+"""How often an unreachable ledger is asked again; news that NATS is back comes sooner."""
 REFUSED_SECONDS = 30.0
 """How long a refused Job is not tried again."""
 
@@ -40,6 +43,21 @@ def hold(
     new = status.waiting(case.story, reason, message, case.now, stalled)
     event = EmitEvent("blocked", case.run_key, reason, new.message, warning=True)
     return patch(case.facts, new, delay, event)
+
+
+def ledger_holds(case: Case) -> bool:
+    """Say whether the class lets nothing begin while the run-once ledger cannot be asked."""
+    recorded, class_ = case.facts.recorded, class_or_none(case)
+    if not recorded or recorded.reachable or not class_ or not class_.spec:
+        return False
+    return class_.spec.ledger.on_unavailable is LedgerPolicy.HOLD
+
+
+def hold_for_ledger(case: Case) -> tuple[Action, ...]:
+    """Say that the ledger is waited for, and ask it again soon."""
+    words = "whether this work has run before is not known, and the class waits for the answer"
+    held = hold(case, Reason.LEDGER_UNAVAILABLE, words, delay=BLOCKED_SECONDS)
+    return (*held, Requeue(LEDGER_SECONDS))
 
 
 def hold_refused(case: Case) -> tuple[Action, ...]:

@@ -47,6 +47,7 @@ def build_job(order: Order) -> Object:
             "name": order.job_name,
             "namespace": identity.namespace,
             "labels": _job_labels(order),
+            "annotations": {names.UNRECORDED_ANNOTATION: "true"} if order.unrecorded else {},
             "ownerReferences": [_owner(order)],
         },
         "spec": {

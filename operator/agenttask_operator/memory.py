@@ -5,7 +5,7 @@ from datetime import datetime
 
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note
-from agenttask_operator.facts import Publication, Refusal
+from agenttask_operator.facts import Publication, Recorded, Refusal
 from agenttask_operator.observed import Key, Task
 
 
@@ -27,6 +27,8 @@ class Memory:
     """Which status write is due, and since when."""
     notes: tuple[Note, ...] = ()
     notes_of: tuple[str, datetime] | None = None
+    recorded: tuple[str, Recorded] | None = None
+    """The run key, and what the ledger said of it."""
     result: tuple[str, AgentResult | None] | None = None
 
 

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agenttask_operator.cache import Cache
+from agenttask_operator.classstatus import NatsState
 from agenttask_operator.clock import parse_time
 from agenttask_operator.health import Vitals
 from agenttask_operator.memory import Memories
@@ -93,6 +94,7 @@ class Gauges(Collector):
         self.vitals = Vitals()
         """Of this moment: whoever serves the metrics refreshes it first."""
         self.leading = False
+        self.nats: NatsState | None = None
         self.now = datetime.min
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -106,6 +108,7 @@ class Gauges(Collector):
         )
         yield self._watches()
         yield from self._outbox()
+        yield from self._nats()
         yield _single("agenttask_leader", "1 where this process leads.", self.leading)
         yield _single(
             "agenttask_event_loop_lag_seconds",
@@ -132,6 +135,20 @@ class Gauges(Collector):
             if age is not None:
                 family.add_metric([name], age)
         return family
+
+    def _nats(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing where there is no NATS."""
+        if not self.nats:
+            return
+        yield _single("agenttask_nats_connected", "1 where NATS is connected.", self.nats.connected)
+        family = GaugeMetricFamily(
+            "agenttask_nats_stream_differs",
+            "Settings of a stream that are not as documented.",
+            labels=["stream"],
+        )
+        for name, wrong in sorted(self.nats.findings.items()):
+            family.add_metric([name], len(wrong))
+        yield family
 
     def _outbox(self) -> Iterator[GaugeMetricFamily]:
         since = [m.unpublished_since for m in self._memories.values() if m.unpublished_since]

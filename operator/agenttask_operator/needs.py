@@ -84,9 +84,19 @@ def _of_lost_run(facts: Facts, now: datetime) -> tuple[str, str] | None:
     assert facts.task.spec
     case = sort_facts(facts, facts.task.spec, now)
     over = case.story.told and status.is_final(case.story.told)
-    if over or case.job or case.live_pods or not case.known:
+    if over or case.job or case.live_pods or not (case.known or case.interrupted):
         return None
     return case.run_key, ""
+
+
+def wants_ledger(facts: Facts, now: datetime) -> str | None:
+    """Return the key of the run of which the ledger must be asked, since none of it is in sight."""
+    task = facts.task
+    if not task.spec or task.deleting or not facts.defaults.nats_url:
+        return None
+    case = sort_facts(facts, task.spec, now)
+    over = case.story.told and status.is_final(case.story.told)
+    return None if over or case.job or case.live_pods else case.run_key
 
 
 def wants_namespace(facts: Facts) -> bool:

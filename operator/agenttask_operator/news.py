@@ -118,6 +118,8 @@ def is_over(obj: Object, nats: bool) -> bool:
         return False
     if status.get("observedGeneration") != obj["metadata"].get("generation", 0):
         return False
+    if (status.get("outbox") or {}).get("pending"):
+        return False
     published = [c for c in status.get("conditions") or [] if c.get("type") == PUBLISHED]
     return not nats or any(c.get("status") == "True" for c in published)
 

@@ -87,6 +87,8 @@ class Job:
     """Kueue's queue; empty = none."""
     resumed: datetime | None = None
     """When it was last allowed to run."""
+    unrecorded: bool = False
+    """Whether it was created without asking the run-once ledger, which was away."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ def parse_job(obj: Object) -> Job:
         suspended=(obj.get("spec") or {}).get("suspend") is True,
         queue=str(labels.get(names.LABEL_QUEUE, "")),
         resumed=parse_time(status.get("startTime")),
+        unrecorded=names.UNRECORDED_ANNOTATION in (metadata.get("annotations") or {}),
     )
 
 

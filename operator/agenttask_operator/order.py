@@ -24,6 +24,8 @@ class Order:
     cluster_id: str
     otlp_endpoint: str = ""
     """Where the pod's spans go; empty = nowhere."""
+    unrecorded: bool = False
+    """The run begins though the run-once ledger could not be asked."""
 
     @property
     def job_name(self) -> str:

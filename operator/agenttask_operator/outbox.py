@@ -2,31 +2,34 @@
 
 NATS is never waited for. The connection is made and kept in the background; while
 there is none, sending fails at once and the caller, whose status is the outbox,
-tries again later. Streams are ensured at every (re)connect, since a server may have
-lost them.
+tries again later. Streams are ensured at every (re)connect and where one is missed,
+since a server may have lost them.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error as NATSError
 from nats.js import JetStreamContext
-from nats.js.api import StreamConfig as JetStreamConfig
-from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 from pydantic import ValidationError
 
 from agenttask_api.contextrecord import ContextRecord
-from agenttask_api.events import STREAMS, StreamConfig, results_subject
+from agenttask_api.events import LEDGER_STREAM, STREAMS, results_subject
 from agenttask_api.result import AgentResult
 from agenttask_operator.contextstore import ensure_context_bucket, read_record
 from agenttask_operator.errors import StoreUnavailable
 from agenttask_operator.messages import Message
 from agenttask_operator.observed import Key
+from agenttask_operator.streams import NONE, Findings, ensure
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +40,35 @@ CONNECT_SECONDS = 3.0
 RECONNECT_SECONDS = 1
 NO_RESPONDERS_PAUSE_SECONDS = 0.25
 NO_RESPONDERS_TRIES = 3
-"""A stream whose leader moves has no responder for a moment; nats-py does not retry that."""
-STREAM_IN_USE = 10058
-"""JetStream's error code for a stream that exists with another configuration."""
+"""A stream that was deleted is made again; one whose leader moves has no responder for a moment."""
+LOOK_AGAIN_SECONDS = 60.0
+"""How often streams are compared with the documentation; a deleted one is missed at once."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the operator identifies itself to NATS, by files; empty = not so."""
+
+    creds: str = ""
+    """A creds file: JWT and seed."""
+    nkey: str = ""
+    """A file with an nkey seed."""
+    tls: str = ""
+    """A folder with ca.crt, and tls.crt with tls.key where NATS asks for a certificate."""
 
 
 class Outbox:
     """Sends messages and fetches results, or says that it cannot."""
 
-    def __init__(self, url: str, creds: str = "") -> None:
+    def __init__(self, url: str, access: Access = Access()) -> None:
         self._url = url
-        self._creds = creds
+        self._access = access
         self._client = Client()
+        self._closed = asyncio.Event()
         self._ready = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self.findings: Findings = NONE
+        """What is not as documented, by stream."""
         self._began = 0.0
         self.on_ready: Callable[[], None] | None = None
         """Called whenever NATS can be reached again."""
@@ -76,19 +94,21 @@ class Outbox:
     def start(self) -> None:
         """Begin to connect, in the background and for ever."""
         self._began = asyncio.get_running_loop().time()
-        self._runner = asyncio.create_task(self._connect(), name="outbox")
+        self._running = [
+            asyncio.create_task(self._connect(), name="outbox"),
+            asyncio.create_task(self._look_at_streams(), name="streams"),
+        ]
 
     async def close(self) -> None:
         """Close the connection; what was not sent stays unsent."""
-        if self._runner:
-            self._runner.cancel()
-            await asyncio.gather(self._runner, return_exceptions=True)
-        if not self._client.is_closed:
-            await self._client.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await _close(self._client)
 
     async def publish(self, messages: Iterable[Message]) -> bool:
         """Say whether NATS has stored all messages; sending them again is harmless."""
-        if not await self._reachable():
+        if not await self.reachable():
             return False
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -101,11 +121,11 @@ class Outbox:
 
     async def fetch_result(self, task_id: str, sha256: str) -> AgentResult | None:
         """Return the newest result of the task if it has that checksum; empty = any checksum."""
-        if not await self._reachable():
+        if not await self.reachable():
             return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                found = await self._jetstream().get_last_msg(
+                found = await self.jetstream().get_last_msg(
                     STREAMS[0].name, results_subject(task_id)
                 )
         except NotFoundError:
@@ -117,12 +137,15 @@ class Outbox:
 
     async def fetch_record(self, cluster_id: str, key: Key) -> ContextRecord | None:
         """Return what the last finished run of a task left; raises StoreUnavailable."""
-        if not await self._reachable():
+        if not await self.reachable():
             raise StoreUnavailable("NATS cannot be reached")
-        return await read_record(self._jetstream(), cluster_id, key)
+        return await read_record(self.jetstream(), cluster_id, key)
 
-    async def _reachable(self) -> bool:
-        """Wait for the first connection only, and only in the first seconds of our life."""
+    async def reachable(self) -> bool:
+        """Say whether NATS can be asked now.
+
+        It waits for the first connection only, and only in the first seconds of our life.
+        """
         left = self._began + CONNECT_SECONDS - asyncio.get_running_loop().time()
         if not self._ready.is_set() and left > 0:
             try:
@@ -131,7 +154,8 @@ class Outbox:
                 return False
         return self.connected
 
-    def _jetstream(self) -> JetStreamContext:
+    def jetstream(self) -> JetStreamContext:
+        """Return what speaks to JetStream on the connection of now."""
         return self._client.jetstream(timeout=SEND_SECONDS)
 
     async def _send(self, message: Message) -> None:
@@ -139,6 +163,7 @@ class Outbox:
             try:
                 await self._publish_once(message)
             except NoStreamResponseError:
+                await self._ensure()
                 await asyncio.sleep(NO_RESPONDERS_PAUSE_SECONDS)
             else:
                 return
@@ -146,76 +171,102 @@ class Outbox:
 
     async def _publish_once(self, message: Message) -> None:
         # A fresh dictionary each time: nats-py changes the one it is given.
-        await self._jetstream().publish(
+        await self.jetstream().publish(
             message.subject, message.payload, headers=dict(message.headers)
         )
 
     async def _connect(self) -> None:
+        """Connect for ever; a client that NATS has closed, for its credentials, is replaced."""
         while True:
             try:
-                await self._client.connect(
-                    self._url,
-                    name="agenttask-operator",
-                    user_credentials=self._creds or None,
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,
-                    connect_timeout=2,
-                    error_cb=_log_error,
-                    disconnected_cb=self._disconnected,
-                    reconnected_cb=self._reconnected,
-                )
+                await self._client.connect(**self._options())
                 await self._prepare()
-                return
-            except (NATSError, TimeoutError, OSError) as error:
+                await self._closed.wait()
+            except (NATSError, TimeoutError, OSError, ValueError) as error:
                 log.warning("NATS cannot be reached: %r", error)
-                await asyncio.sleep(RECONNECT_SECONDS)
+            await self._drop()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "servers": [self._url],
+            "name": "agenttask-operator",
+            "allow_reconnect": True,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RECONNECT_SECONDS,
+            "connect_timeout": 2,
+            "error_cb": _log_error,
+            "disconnected_cb": self._disconnected,
+            "reconnected_cb": self._prepare,
+            "closed_cb": self._on_closed,
+            **login(self._access),
+        }
+
+    async def _drop(self) -> None:
+        self._ready.clear()
+        old, self._client, self._closed = self._client, Client(), asyncio.Event()
+        await _close(old)
 
     async def _disconnected(self) -> None:
         self._ready.clear()
         log.warning("NATS is gone; events wait")
 
-    async def _reconnected(self) -> None:
-        await self._prepare()
+    async def _on_closed(self) -> None:
+        self._closed.set()
 
     async def _prepare(self) -> None:
-        jetstream = self._jetstream()
-        await _until_done(lambda: _ensure_streams(jetstream))
-        await _until_done(lambda: ensure_context_bucket(jetstream))
+        """Go on also where a stream cannot be made: whoever runs NATS may have made it."""
+        await self._ensure()
         self._ready.set()
         log.info("NATS is reachable")
         if self.on_ready:
             self.on_ready()
 
+    async def _ensure(self) -> None:
+        found = await ensure(self.jetstream(), (*STREAMS, LEDGER_STREAM))
+        for name, wrong in found.items():
+            if found != self.findings:
+                log.warning("stream %s is used as it is: %s", name, "; ".join(wrong))
+        self.findings = found
+        await self._ensure_context()
 
-async def _until_done(function: Callable[[], Awaitable[None]]) -> None:
-    while True:
+    async def _ensure_context(self) -> None:
         try:
-            await function()
+            await ensure_context_bucket(self.jetstream())
         except (NATSError, TimeoutError, OSError) as error:
-            log.warning("NATS is not ready: %r", error)
-            await asyncio.sleep(RECONNECT_SECONDS)
-        else:
-            return
+            log.warning("the bucket of context records cannot be made: %r", error)
+
+    async def _look_at_streams(self) -> None:
+        """Find what has been deleted or changed, or may be made at last."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            if self.connected:
+                await self._ensure()
 
 
-async def _ensure_streams(jetstream: JetStreamContext) -> None:
-    for stream in STREAMS:
-        try:
-            await jetstream.add_stream(_stream_config(stream))
-        except BadRequestError as error:
-            if error.err_code != STREAM_IN_USE:
-                raise
-            log.info("stream %s exists with a configuration of its own", stream.name)
+async def _close(client: Client) -> None:
+    """Close a connection that there is; nats-py fails to close one that never was."""
+    if client.is_connected or client.is_reconnecting:
+        await client.close()
 
 
-def _stream_config(stream: StreamConfig) -> JetStreamConfig:
-    return JetStreamConfig(
-        name=stream.name,
-        subjects=list(stream.subjects),
-        max_age=stream.max_age_seconds,
-        duplicate_window=stream.duplicate_window_seconds,
-    )
+def login(access: Access) -> dict[str, Any]:
+    """Return how nats-py is to identify itself; raises OSError or ValueError for a bad file."""
+    options: dict[str, Any] = {}
+    if access.creds:
+        options["user_credentials"] = access.creds
+    if access.nkey:
+        options["nkeys_seed"] = access.nkey
+    if access.tls:
+        options["tls"] = _tls(Path(access.tls))
+    return options
+
+
+def _tls(folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    if (folder / "tls.crt").exists():
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return context
 
 
 def _parse_result(payload: bytes, sha256: str) -> AgentResult | None:
@@ -228,7 +279,5 @@ def _parse_result(payload: bytes, sha256: str) -> AgentResult | None:
 
 
 async def _log_error(error: Exception) -> None:
-    log.debug("NATS: %r at %s", error, datetime.now(UTC).isoformat())
-
-
-__all__ = ["APIError", "Outbox"]
+    level = logging.WARNING if "permissions violation" in str(error).lower() else logging.DEBUG
+    log.log(level, "NATS: %r", error)

@@ -35,20 +35,29 @@ from agenttask_operator.case import (
     start_deadline,
     start_seconds,
 )
-from agenttask_operator.endings import end_run, patch, tell_nats, tell_old
+from agenttask_operator.endings import (
+    end_run,
+    patch,
+    tell_nats,
+    tell_old,
+    tell_unsent,
+    try_unsent,
+)
 from agenttask_operator.facts import Facts
 from agenttask_operator.holds import (
     BLOCKED_SECONDS,
     REFUSED_SECONDS,
     hold,
+    hold_for_ledger,
     hold_in_queue,
     hold_refused,
+    ledger_holds,
 )
 from agenttask_operator.job import build_job
 from agenttask_operator.networkpolicy import build_policy
 from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
-from agenttask_operator.outcome import Outcome, decide_outcome, outcome_of_result
+from agenttask_operator.outcome import Outcome, decide_outcome
 from agenttask_operator.progress import derive_progress
 from agenttask_operator.references import (
     check_references,
@@ -56,6 +65,7 @@ from agenttask_operator.references import (
     find_obstacle,
     find_prompt,
 )
+from agenttask_operator.runonce import begin_record, recall_run, told_by_courier
 from agenttask_operator.taskdoc import build_document
 
 REFERENCE_SECONDS = 15.0
@@ -64,17 +74,6 @@ PROGRESS_SECONDS = 5.0
 """Other progress is told at most this often, so that a quick task costs few writes."""
 LOOK_AGAIN_SECONDS = 10.0
 """How long a deletion may take before we look whether its event was lost."""
-UNJUDGED = (
-    Reason.NO_RESULT,
-    Reason.CANCELLED,
-    Reason.JOB_LOST,
-    Reason.START_DEADLINE_EXCEEDED,
-)
-"""Results of a run that was cut short: whoever deleted the Job is why, not the agent.
-
-The last two are this operator's own words, published before the status was written.
-"""
-
 Rule = Callable[[Case], tuple[Action, ...] | None]
 
 
@@ -89,7 +88,7 @@ def plan(facts: Facts, now: datetime) -> tuple[Action, ...]:
     for rule in RULES:
         actions = rule(case)
         if actions is not None:
-            return actions
+            return (*actions, *try_unsent(facts, now))
     return ()
 
 
@@ -151,9 +150,9 @@ def _lost(case: Case) -> tuple[Action, ...] | None:
         return None
     if case.live_pods:
         return (Requeue(LOOK_AGAIN_SECONDS),)
-    told = case.facts.result
-    if told and told.run_key == case.run_key and told.stop_reason not in UNJUDGED:
-        return end_run(case, outcome_of_result(told, case.now))
+    told = told_by_courier(case)
+    if told:
+        return end_run(case, told)
     pod = case.pods[-1] if case.pods else None
     if not case.started and start_deadline(case) <= case.now:
         words = _start_words(case)
@@ -226,17 +225,22 @@ def _start(case: Case) -> tuple[Action, ...] | None:
     refusal = case.facts.refusal
     if refusal and refusal.at + timedelta(seconds=REFUSED_SECONDS) > case.now:
         return hold_refused(case)
+    if ledger_holds(case):
+        return hold_for_ledger(case)
     if case.facts.turn and not case.facts.turn.admitted:
         return hold_in_queue(case, case.facts.turn)
     created = EmitEvent(
         "created", case.run_key, Reason.JOB_CREATED, f"Job {order.job_name} runs the task"
     )
-    return (*_wall(case, order), CreateJob(build_job(order)), created)
+    job = CreateJob(build_job(order), begin_record(case, order.job_name))
+    return (*_wall(case, order), job, created)
 
 
 RULES: tuple[Rule, ...] = (
+    tell_unsent,
     _finished,
     _supersede,
+    recall_run,
     _settle,
     _cancel,
     _lost,
@@ -305,6 +309,7 @@ def _order(case: Case) -> Order:
         nats_url=facts.defaults.nats_url,
         cluster_id=facts.defaults.cluster_id,
         otlp_endpoint=facts.defaults.otlp_endpoint,
+        unrecorded=bool(facts.recorded and not facts.recorded.reachable),
     )
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from agenttask_operator.act import Actor, Publisher
+from agenttask_operator.act import Actor, Publisher, Recorder
 from agenttask_operator.actions import Action, CreateJob
 from agenttask_operator.cache import Cache
 from agenttask_operator.cluster import Cluster
 from agenttask_operator.facts import Defaults, Facts
-from agenttask_operator.gather import Gatherer, Results
+from agenttask_operator.gather import Book, Gatherer, Results
 from agenttask_operator.memory import Memories
 from agenttask_operator.observed import Key, Task
 from agenttask_operator.planner import plan
@@ -32,6 +32,10 @@ class Post(Publisher, Results, Protocol):
     """The part of the outbox that a reconcile needs; absent when there is no NATS."""
 
 
+class Ledger(Book, Recorder, Protocol):
+    """The part of the run-once ledger that a reconcile needs; absent when there is no NATS."""
+
+
 class Reconciler:
     """Works on one task at a time per worker; the queue keeps workers apart."""
 
@@ -44,14 +48,15 @@ class Reconciler:
         defaults: Defaults,
         clock: Callable[[], datetime],
         turnstile: Turnstile | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._turnstile = turnstile
         self._cache = cache
         self._queue = queue
         self._clock = clock
         self.memories = Memories()
-        self._gatherer = Gatherer(cluster, cache, self.memories, post, defaults, clock)
-        self.actor = Actor(cluster, cache, queue, self.memories, post, clock)
+        self._gatherer = Gatherer(cluster, cache, self.memories, post, defaults, clock, ledger)
+        self.actor = Actor(cluster, cache, queue, self.memories, post, clock, ledger)
 
     async def reconcile(self, key: Key) -> None:
         """Do what is due for one task; raises ClusterError when that must wait."""
@@ -83,12 +88,13 @@ class Reconciler:
         return actions if turn.admitted else plan(replace(facts, turn=turn), self._clock())
 
     def retry_publications(self) -> None:
-        """Try again at once whatever NATS did not take."""
+        """Try again at once whatever NATS did not take or say."""
         for key, memory in self.memories.items():
             failed = [i for i, p in memory.publications.items() if not p.done]
             for identifier in failed:
                 del memory.publications[identifier]
-            if failed:
+            held = memory.recorded and not memory.recorded[1].reachable
+            if failed or held:
                 self._queue.add(key)
 
     def wake_waiters(self, ended: Key) -> None:

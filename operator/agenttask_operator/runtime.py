@@ -17,7 +17,7 @@ from agenttask_operator import clock
 from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
-from agenttask_operator.classstatus import Wall
+from agenttask_operator.classstatus import NatsState, Wall
 from agenttask_operator.cluster import JOBS, PODS, Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
@@ -25,11 +25,12 @@ from agenttask_operator.facts import Defaults
 from agenttask_operator.health import USUAL, Bounds, Vitals, ailment, unreadiness
 from agenttask_operator.informer import Informer
 from agenttask_operator.leader import Lock, lead
+from agenttask_operator.ledger import Ledger
 from agenttask_operator.listeners import job_listener, pod_listener
 from agenttask_operator.metrics import Gauges, Metrics
 from agenttask_operator.news import News
 from agenttask_operator.observed import Key, Task
-from agenttask_operator.outbox import Outbox
+from agenttask_operator.outbox import Access, Outbox
 from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
 from agenttask_operator.settings import Settings
@@ -66,7 +67,9 @@ class Runtime:
         self.cache = Cache()
         self.queue = WorkQueue()
         nats_url = settings.nats_url
-        self._outbox = Outbox(nats_url, settings.nats_creds) if nats_url else None
+        access = Access(settings.nats_creds, settings.nats_nkey, settings.nats_tls)
+        self._outbox = Outbox(nats_url, access) if nats_url else None
+        ledger = Ledger(self._outbox) if self._outbox else None
         defaults = Defaults(
             settings.agent_image,
             nats_url,
@@ -81,11 +84,12 @@ class Runtime:
             call_later,
         )
         self._reconciler = Reconciler(
-            cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile
+            cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile, ledger
         )
         self._bridge = self._make_bridge()
         wall = Wall(settings.egress is not None, settings.egress_enforced, nats_url)
         self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now, wall)
+        self._keeper.ask_nats = self._nats
         self.news = News(cluster, self.cache, self.queue, self._reconciler, bool(nats_url))
         self._informers = [
             Informer(cluster, kind, scope, listener)
@@ -164,6 +168,11 @@ class Runtime:
         self._metrics.ended(task)
         self._reconciler.wake_waiters(task.key)
 
+    def _nats(self) -> NatsState | None:
+        """Return how NATS is; None where there is none."""
+        outbox = self._outbox
+        return NatsState(outbox.connected, dict(outbox.findings)) if outbox else None
+
     def leads(self) -> bool:
         """Say whether this process may act now."""
         return self._lock.held() if self._lock else True
@@ -188,6 +197,7 @@ class Runtime:
 
     def _scrape(self) -> bytes:
         self._gauges.vitals = self.vitals()
+        self._gauges.nats = self._nats()
         self._gauges.leading = self._working and self.leads()
         self._gauges.now = clock.now()
         return generate_latest(self._metrics.registry)

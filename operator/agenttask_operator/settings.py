@@ -33,8 +33,13 @@ class Settings:
     """NATS_URL: where results and events go; empty = nothing is published."""
     nats_creds: str = ""
     """NATS_CREDS: a creds file for the operator's own connection; empty = none."""
+    nats_nkey: str = ""
+    """NATS_NKEY: a file with an nkey seed, for the same; empty = none."""
+    nats_tls: str = ""
+    """NATS_TLS: a folder with ca.crt, and tls.crt with tls.key where NATS asks for them."""
     cluster_id: str = DEFAULT_CLUSTER_ID
-    """CLUSTER_ID: names this cluster in event sources."""
+    """CLUSTER_ID: names this cluster in event sources and in the run-once ledger: clusters that
+    share a NATS must not share it."""
     namespaces: tuple[str, ...] = ()
     """NAMESPACES: comma separated; empty = all."""
     max_tasks: int = 0
@@ -76,6 +81,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         agent_image=_required(environ, "AGENT_IMAGE"),
         nats_url=nats_url,
         nats_creds=environ.get("NATS_CREDS", "").strip(),
+        nats_nkey=environ.get("NATS_NKEY", "").strip(),
+        nats_tls=environ.get("NATS_TLS", "").strip(),
         cluster_id=_cluster_id(environ),
         namespaces=namespaces,
         max_tasks=int(_number(environ, "MAX_TASKS", 0, 0, 100000)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agenttask_api.ledger import OF_THE_RUN
 from agenttask_api.reasons import Reason
 from agenttask_api.result import AgentResult
 from agenttask_api.spec import AgentTaskSpec
@@ -20,10 +21,10 @@ from agenttask_api.status import (
     AgentTaskStatus,
     Attempt,
     ConditionType,
-    OutboxStatus,
     PastRun,
     Phase,
     Run,
+    UnsentEnd,
 )
 from agenttask_operator import conditions
 from agenttask_operator.clock import format_time
@@ -40,7 +41,8 @@ from agenttask_operator.summaries import (
     with_lists,
 )
 from agenttask_operator.trimming import fit
-from agenttask_operator.words import clean, hinted, told_success
+from agenttask_operator.unsent import outbox_status
+from agenttask_operator.words import clean, hinted, recalled_words, told_success
 
 Object = dict[str, Any]
 
@@ -54,6 +56,8 @@ class Story:
     task: Task
     run: Run | None
     runs: tuple[PastRun, ...]
+    unsent: tuple[UnsentEnd, ...] = ()
+    """Ends of runs before it that NATS has not taken."""
 
     @property
     def told(self) -> AgentTaskStatus | None:
@@ -63,15 +67,17 @@ class Story:
         return stored if same else None
 
 
-def begin_story(task: Task, spec: AgentTaskSpec, last: AgentTaskStatus) -> Story:
+def begin_story(
+    task: Task, spec: AgentTaskSpec, last: AgentTaskStatus, unsent: tuple[UnsentEnd, ...] = ()
+) -> Story:
     """Return the run that the spec asks for; `last` is how a run before it ended."""
     stored, key = task.status.run, spec.run_key()
     if stored and stored.key == key:
-        return Story(task, stored, task.status.runs)
+        return Story(task, stored, task.status.runs, unsent)
     number = stored.number + 1 if stored else 1
     runs = task.status.runs + ((past_run(last, last.run),) if last.run else ())
     run = Run(id=spec.run_id, key=key, number=number, spec_hash=spec.spec_hash())
-    return Story(task, run, runs[-MAX_RUNS:])
+    return Story(task, run, runs[-MAX_RUNS:], unsent)
 
 
 def is_final(status: AgentTaskStatus) -> bool:
@@ -104,6 +110,8 @@ def running(
         ),
         **conditions.in_progress(progress.reason, words),
     }
+    if job.unrecorded:
+        table |= conditions.run_unrecorded()
     if progress.started and story.task.spec and story.task.spec.suspend:
         table |= conditions.suspend_ignored()
     return _seal(
@@ -143,7 +151,8 @@ def ended(
         outcome.phase,
         reason,
         words,
-        _final_table(story, outcome, reason, words, published, bool(run and run.start_time)),
+        _final_table(story, outcome, reason, words, published, bool(run and run.start_time))
+        | (conditions.run_unrecorded() if job and job.unrecorded else {}),
         now,
         verdict=outcome.verdict,
         run=run,
@@ -154,20 +163,48 @@ def ended(
         operations=operations_of(digest) if digest else None,
         usage=usage_of(digest) if digest else None,
         duration=duration_of(run),
-        outbox=OutboxStatus(published=run.key) if published and run else None,
+        outbox=outbox_status(run.key if published and run else "", story.unsent),
+    )
+
+
+def recalled(story: Story, outcome: AgentTaskStatus, now: datetime) -> AgentTaskStatus:
+    """Return the status of a task whose work has run before, with the outcome that it had then."""
+    good = outcome.phase is Phase.SUCCEEDED
+    reason = Reason(outcome.reason) if outcome.reason in set(Reason) else Reason.INTERNAL_ERROR
+    words = recalled_words(outcome.message)
+    table = conditions.succeeded(words) if good else conditions.failed(reason, words)
+    kept = ("verdict", "attempts", "agents", "artifacts", "report", "operations", "usage")
+    run, number = outcome.run, story.run.number if story.run else 1
+    return _seal(
+        story,
+        outcome.phase,
+        reason,
+        words,
+        conditions.kept(outcome.conditions, OF_THE_RUN) | table | conditions.events_published(True),
+        now,
+        run=run.model_copy(update={"number": number}) if run else story.run,
+        duration=outcome.duration,
+        outbox=outbox_status(story.run.key if story.run else "", story.unsent),
+        **{field: getattr(outcome, field) for field in kept},
     )
 
 
 def refreshed(
-    task: Task, published: bool, result: AgentResult | None, now: datetime
+    task: Task,
+    published: bool,
+    result: AgentResult | None,
+    now: datetime,
+    unsent: tuple[UnsentEnd, ...] = (),
 ) -> AgentTaskStatus:
     """Return the final status as it is, for the newest generation and the news of NATS."""
     stored = task.status
+    taken = stored.outbox.published if stored.outbox else ""
     table = conditions.kept(stored.conditions, [c.type for c in stored.conditions])
     update: Object = {"observed_generation": task.generation}
     if published and T.EVENTS_PUBLISHED in table:
         table |= conditions.events_published(True)
-        update["outbox"] = OutboxStatus(published=stored.run.key if stored.run else "")
+        taken = stored.run.key if stored.run else ""
+    update["outbox"] = outbox_status(taken, unsent)
     if result and stored.artifacts and not stored.artifacts.files_changed:
         update["artifacts"] = with_lists(stored.artifacts, result)
         update["report"] = report_of(None, result)
@@ -204,7 +241,8 @@ def _seal(
     now: datetime,
     **more: object,
 ) -> AgentTaskStatus:
-    fields: Object = {"run": story.run, **more}
+    outbox = outbox_status("", story.unsent)
+    fields: Object = {"run": story.run, "outbox": outbox, **more}
     status = AgentTaskStatus(
         observed_generation=story.task.generation,
         phase=phase,

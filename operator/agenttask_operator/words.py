@@ -37,6 +37,14 @@ def told_success(digest: Digest | None) -> str:
     return ", ".join(part for part in (f"{files} ({lines})", tests, pushed) if part)
 
 
+def recalled_words(message: str) -> str:
+    """Return the message of a run's recorded outcome, which says how to run again."""
+    words = clean(message).removesuffix(RERUN_HINT).rstrip("; ")
+    prefix, hint = "this work has run before", f"; {RERUN_HINT}"
+    room = MAX_MESSAGE_CHARACTERS - len(prefix) - len(hint) - 2
+    return f"{prefix}{': ' if words else ''}{shorten(words, room)}{hint}"
+
+
 def shorten(text: str, characters: int) -> str:
     """Return the text, cut visibly when it is longer."""
     return text if len(text) <= characters else text[: max(0, characters - 3)] + "..."

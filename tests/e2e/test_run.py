@@ -66,6 +66,30 @@ def test_a_change_that_breaks_a_test_is_refused(testbed: Kubectl) -> None:
     assert git(testbed, "branch", "--list", "agenttask/hello-world-wrong").strip() == ""
 
 
+def test_applied_again_unchanged_a_task_shows_its_outcome_and_makes_no_job(home: Home) -> None:
+    good = task("once", HELLO, verify=[PYTEST])
+    bad = task("once-wrong", HELLO, verify=[{"name": "no", "run": ["false"]}])
+    home.apply(good, bad)
+    before = {name: finished(home, name) for name in ("once", "once-wrong")}
+    assert [s["phase"] for s in before.values()] == ["Succeeded", "Failed"]
+
+    home.run("delete", "agenttask", "once", "once-wrong", "--cascade=foreground")
+    home.apply(good, bad)
+
+    for name, was in before.items():
+        state = finished(home, name, 30)
+        for field in ("phase", "verdict", "reason", "artifacts", "usage"):
+            assert state.get(field) == was.get(field)
+        assert "has run before" in state["message"]
+        assert jobs(home, name) == []
+    assert "change spec.runID" in state["message"]
+    assert condition(state, "Stalled")["status"] == "True"
+
+    home.apply({**good, "spec": {**good["spec"], "runID": "2"}})
+    eventually(lambda: jobs(home, "once"), 30, "a Job for the new run")
+    assert finished(home, "once")["run"]["id"] == "2"
+
+
 def test_a_task_runs_under_any_uid_with_group_zero(home: Home) -> None:
     """OpenShift gives every namespace a uid of its own; an admission policy does it here."""
     home.kubectl.apply(*yaml.safe_load_all(RANDOM_UID.replace("NAMESPACE", home.namespace)))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.operator.builders import (
+    UID,
     class_object,
     dead,
     digest,
@@ -19,6 +20,7 @@ from tests.operator.builders import (
     waiting,
 )
 from tests.operator.fakecluster import Crash, FakeCluster
+from tests.operator.fakeledger import FakeLedger
 from tests.operator.test_reconcile import Post
 from tests.operator.watching import Watching
 
@@ -58,6 +60,8 @@ class Scene:
     def __init__(self, cluster: Any = None, class_name: str = STANDARD, **spec: Any) -> None:
         self.cluster = cluster or FakeCluster()
         self.post = Told(self.cluster)
+        self.ledger = FakeLedger(self.cluster)
+        self.spec = spec
         self.cluster.put(TASKS, task_object(**spec))
         self.cluster.put(CLASSES, class_object(class_name, default=class_name == STANDARD))
         self.crashes = 0
@@ -82,7 +86,7 @@ class Scene:
 
     async def begin(self) -> None:
         """Start a process, which lists everything before it works."""
-        self.process = Watching(self.cluster, self.post, ONE_AT_A_TIME)
+        self.process = Watching(self.cluster, self.post, ONE_AT_A_TIME, ledger=self.ledger)
         self.process.now = self.cluster.begun
         await self.process.resync()
 
@@ -102,13 +106,26 @@ class Scene:
         task["metadata"]["generation"] += 1
         self.cluster.put(TASKS, task)
 
+    def put_pod(self, pod: dict[str, Any]) -> None:
+        """The pod is of the task object that is there now."""
+        pod["metadata"]["labels"][names.LABEL_TASK_UID] = self.cluster.task["metadata"]["uid"]
+        self.cluster.put(PODS, pod)
+
+    def records(self) -> dict[str, object]:
+        """Return what the ledger holds: of each run whose object, and how it ended."""
+        return {
+            key: (entry.uid, entry.outcome and entry.outcome.reason)
+            for key, (entry, _) in self.ledger.entries.items()
+        }
+
     def world(self) -> tuple[Any, ...]:
         """Return what must be the same with and without a crash."""
         status = self.cluster.status
         jobs = sorted(j["metadata"]["name"] for j in self.cluster.all(JOBS))
         history = [r["reason"] for r in status.get("runs", [])]
         conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
-        return status["phase"], status["reason"], history, jobs, conditions
+        waiting = status.get("outbox", {}).get("pending", [])
+        return status["phase"], status["reason"], history, jobs, conditions, waiting
 
     def ends(self) -> set[str]:
         """Return the terminal events; a pod that vanished unseen leaves no result to send."""
@@ -126,7 +143,7 @@ def pod(*containers: Any, **more: Any) -> Step:
         jobs = scene.cluster.all(JOBS)
         if jobs:
             key = jobs[-1]["metadata"]["labels"][names.LABEL_RUN_KEY]
-            scene.cluster.put(PODS, pod_object(*containers, key=key, **more))
+            scene.put_pod(pod_object(*containers, key=key, **more))
 
     return step
 
@@ -155,7 +172,7 @@ def well(scene: Scene) -> None:
         key = job["metadata"]["labels"][names.LABEL_RUN_KEY]
         over = [dead(names.COURIER, 0, digest(run_key=key)), dead(names.AGENT, 0)]
         name = f"fix-{key}"
-        scene.cluster.put(PODS, pod_object(*over, phase="Succeeded", key=key, name=name))
+        scene.put_pod(pod_object(*over, phase="Succeeded", key=key, name=name))
     finish(scene, "Complete")
 
 
@@ -181,10 +198,19 @@ def allow(scene: Scene) -> None:
 
 def nats(up: bool) -> Step:
     def step(scene: Scene) -> None:
-        scene.post.up = up
+        scene.post.up = scene.ledger.up = up
         scene.operator.reconciler.retry_publications()
 
     return step
+
+
+def applied_again(scene: Scene) -> None:
+    """The task is deleted, with all that it owns, and applied again as it was."""
+    scene.cluster.remove(TASKS, scene.cluster.task)
+    robbed(scene)
+    fresh = task_object(**scene.spec)
+    fresh["metadata"]["uid"] = f"{UID[:-1]}{len(scene.spec) + 2}"
+    scene.cluster.put(TASKS, fresh)
 
 
 def no_class(scene: Scene) -> None:
@@ -243,6 +269,25 @@ SCENARIOS: dict[str, tuple[str, dict[str, Any], list[Step]]] = {
         "Completed",
         {},
         [well, change(runID="2"), well, change(runID="3"), well],
+    ),
+    "runs again while NATS is down": (
+        "Completed",
+        {},
+        [AT_WORK, nats(False), change(runID="2"), AT_WORK, well, nats(True)],
+    ),
+    "ends well and is applied again": ("Completed", {}, [AT_WORK, well, applied_again]),
+    "ends badly and is applied again": ("OOMKilled", {}, [AT_WORK, KILLED, applied_again]),
+    "is applied again at work": ("RunInterrupted", {}, [AT_WORK, applied_again]),
+    "is refused and applied again": (
+        "Completed",
+        HELD,
+        [refuse, change(suspend=False), applied_again, allow, nothing, nothing]
+        + [change(suspend=False), AT_WORK, well],
+    ),
+    "begins while the ledger is away": (
+        "Completed",
+        HELD,
+        [nats(False), change(suspend=False), AT_WORK, nats(True), well],
     ),
     "loses its Job": ("JobLost", {}, [AT_WORK, robbed]),
     "asks for too much": ("InvalidSpec", {"toolchain": "none"}, [nothing]),

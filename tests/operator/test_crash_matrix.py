@@ -32,6 +32,7 @@ async def test_crash_at_any_step_changes_nothing(name: str) -> None:
             assert scene.crashes == 1, where
             assert scene.world() == calm.world(), where
             assert scene.ends() == calm.ends(), where
+            assert scene.records() == calm.records(), where
             assert len(scene.cluster.all(JOBS)) == len(calm.cluster.all(JOBS)), where
 
 

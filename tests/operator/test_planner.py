@@ -381,6 +381,7 @@ def test_nats_is_told_first_and_the_status_written_once():
     assert [m.subject for m in first(done, Publish).messages] == [
         "$KV.agent-context.default.team.fix",
         "context.updated.team.fix",
+        "agent.response.started.team.fix",
         "agent.results.team.fix",
         "agent.response.completed.team.fix",
     ]

@@ -1,6 +1,6 @@
 """Gather, plan, act: against a cluster in a dictionary, with crashes at every write."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -54,14 +54,15 @@ class Timer:
 class Process:
     """One operator process: what is remembered dies with it."""
 
-    def __init__(self, cluster, post=None, defaults=None):
+    def __init__(self, cluster, post=None, defaults=None, ledger=None, cluster_id=""):
         self.cluster, self.now = cluster, NOW
         self.cache = Cache()
         self.delays: list[float] = []
         self.queue = WorkQueue(self.schedule)
         defaults = defaults or (WITH_NATS if post else DEFAULTS)
+        defaults = replace(defaults, cluster_id=cluster_id or defaults.cluster_id)
         self.reconciler = Reconciler(
-            cluster, self.cache, self.queue, post, defaults, lambda: self.now
+            cluster, self.cache, self.queue, post, defaults, lambda: self.now, ledger=ledger
         )
         self.cache.classes["standard"] = make_class()
 

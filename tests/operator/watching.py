@@ -46,6 +46,7 @@ class Watching:
         post: Any = None,
         limits: Limits | None = None,
         rounds: int = MOST_ROUNDS,
+        ledger: Any = None,
     ):
         self.cluster, self.now, self._rounds = cluster, NOW, rounds
         self.cache = Cache()
@@ -56,7 +57,7 @@ class Watching:
         )
         defaults = WITH_NATS if post else DEFAULTS
         self.reconciler = Reconciler(
-            cluster, self.cache, self.queue, post, defaults, lambda: self.now, turnstile
+            cluster, self.cache, self.queue, post, defaults, lambda: self.now, turnstile, ledger
         )
         self.news = News(cluster, self.cache, self.queue, self.reconciler, bool(post))
         self._listeners = {

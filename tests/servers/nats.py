@@ -32,11 +32,15 @@ class NatsServer:
     folder: Path
     binary: str
     port: int
+    options: tuple[str, ...] = ()
+    """More of its command line, such as `-c FILE`."""
+    login: str = ""
+    """`user:password@`, where the server asks for one."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.login}127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start and wait until it accepts connections."""
@@ -49,6 +53,7 @@ class NatsServer:
             "127.0.0.1",
             "-p",
             str(self.port),
+            *self.options,
         ]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS

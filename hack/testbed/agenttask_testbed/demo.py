@@ -113,12 +113,16 @@ def install(kubectl: Kubectl, model: DemoModel, say: Callable[[str], None]) -> N
 
 
 def run_tasks(kubectl: Kubectl, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """Apply the examples and show every change of their state until both have ended."""
+    """Apply the examples and show every change of their state until both have ended.
+
+    Each demo asks for new runs: applied again unchanged, a task shows how it ended before.
+    """
+    run_id = f"demo-{int(time.time()):x}"
     kubectl("-n", WHERE, "delete", "agenttasks", *EXAMPLES, "--ignore-not-found", "--wait")
     for name in EXAMPLES:
         say(f"kubectl apply -f examples/{name}.yaml")
         text = (ROOT / "examples" / f"{name}.yaml").read_text("utf-8")
-        kubectl.apply(text, namespace=WHERE)
+        kubectl.apply(text.replace("spec:\n", f"spec:\n  runID: {run_id}\n", 1), namespace=WHERE)
     return watch(kubectl, say)
 
 
