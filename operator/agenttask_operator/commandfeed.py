@@ -72,8 +72,7 @@ class CommandFeed:
 
     async def take(self, kind: CommandKind, most: int) -> Sequence[Delivery]:
         """Return the next commands; none when NATS is away or nothing comes for seconds."""
-        if not self._outbox.connected:
-            await asyncio.sleep(RETRY_SECONDS)
+        if not await self._outbox.ready(TAKE_SECONDS):
             return ()
         try:
             pull = await self._pull(kind)
@@ -82,8 +81,7 @@ class CommandFeed:
             return ()
         except (NATSError, OSError) as error:
             log.warning("no commands from NATS: %r", error)
-            self._pulls.pop(kind, None)
-            self._prepared = False
+            await self._start_anew(kind)
             await asyncio.sleep(RETRY_SECONDS)
             return ()
         return [NatsDelivery(_envelope(kind, message), message) for message in messages]
@@ -103,6 +101,13 @@ class CommandFeed:
             payload = reply.model_dump_json().encode()
         with contextlib.suppress(NATSError, OSError):
             await self._client.publish(inbox, payload)
+
+    async def _start_anew(self, kind: CommandKind) -> None:
+        pull = self._pulls.pop(kind, None)
+        self._prepared = False
+        if pull:
+            with contextlib.suppress(NATSError, OSError):
+                await pull.unsubscribe()
 
     async def _pull(self, kind: CommandKind) -> JetStreamContext.PullSubscription:
         if kind not in self._pulls:

@@ -30,6 +30,8 @@ from agenttask_operator.observed import Task
 from agenttask_operator.words import shorten
 
 TELLING = ("decision", "conclusion")
+CALL = "call "
+"""How the loop's log begins a decision that is nothing but calls of tools."""
 MAX_NAMES = 60
 
 
@@ -110,14 +112,27 @@ def record_messages(
 
 
 def _decisions(thoughts: tuple[Thought, ...]) -> tuple[RecordedDecision, ...]:
-    """Return the last decisions and conclusions: early ones are what later ones revised."""
-    telling = [t for t in thoughts if t.type in TELLING]
-    return tuple(
+    """Return the last decisions, each with its why, and conclusions.
+
+    Early ones are what later ones revised. A call without a word of why is left out: the
+    counts of operations say as much.
+    """
+    why = {t.iteration: t.content for t in thoughts if t.type == "analysis"}
+    told = ((t, _with_why(t, why.get(t.iteration, ""))) for t in thoughts if t.type in TELLING)
+    found = [
         RecordedDecision(
-            iteration=t.iteration, type=t.type, content=shorten(t.content, MAX_TEXT_CHARACTERS)
+            iteration=t.iteration, type=t.type, content=shorten(content, MAX_TEXT_CHARACTERS)
         )
-        for t in telling[-MAX_DECISIONS:]
-    )
+        for t, content in told
+        if content
+    ]
+    return tuple(found[-MAX_DECISIONS:])
+
+
+def _with_why(thought: Thought, why: str) -> str:
+    if thought.type != "decision" or not thought.content.startswith(CALL):
+        return thought.content
+    return f"{why} ({thought.content})" if why else ""
 
 
 def _fit(record: ContextRecord) -> ContextRecord:

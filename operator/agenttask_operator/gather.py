@@ -149,6 +149,9 @@ class Gatherer:
 
     async def _reference(self, key: Key) -> Reference:
         """Ask the resource first: an older run's record must not be taken for the newest."""
+        live = self._cache.tasks.get(key)
+        if live and not is_final(live.status):
+            return Reference(Standing.UNFINISHED)
         try:
             found = await self._cluster.get(TASKS, key.name, key.namespace)
         except NotFound:

@@ -7,6 +7,7 @@ lost them.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -63,6 +64,14 @@ class Outbox:
     def connected(self) -> bool:
         """Whether messages can be sent now."""
         return self._ready.is_set() and self._client.is_connected
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait for a connection, at most so long; say whether there is one."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        if not self.connected:
+            await asyncio.sleep(RECONNECT_SECONDS)
+        return self.connected
 
     def start(self) -> None:
         """Begin to connect, in the background and for ever."""

@@ -412,6 +412,25 @@ async def test_only_the_leader_acts(server, client, monkeypatch):
     assert (len(standby.tasks), len(leader.tasks)) == (0, 4)
 
 
+async def test_a_restart_of_nats_loses_no_command(server, client, monkeypatch):
+    monkeypatch.setattr(commandfeed, "ACK_WAIT_SECONDS", 2.0)
+    monkeypatch.setattr(commandfeed, "TAKE_SECONDS", 0.5)
+    api = Api()
+    api.slow = asyncio.Event()
+    async with bridge(server, api):
+        await ready(client)
+        for number in range(40):
+            await client.send(CommandKind.EXECUTE, {"spec": SPEC}, message_id=f"m{number}")
+        await until(lambda: api.asked["create", A])
+        server.stop()
+        api.slow.set()
+        server.start()
+        await until(lambda: len(api.tasks) == 40, 60)
+        await until(lambda: client.client.is_connected, 60)
+        await until(lambda: empty(client), 60)
+    assert len(api.tasks) == 40
+
+
 async def test_a_server_that_forgot_the_stream_gets_it_again(server, client, monkeypatch):
     monkeypatch.setattr(commandfeed, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(commandfeed, "TAKE_SECONDS", 0.5)

@@ -79,6 +79,21 @@ def test_a_record_holds_what_was_done():
     assert (found.goal, found.repo) == ("fix it", "https://git.example/x.git")
 
 
+def test_a_decision_carries_its_why_and_a_bare_call_is_left_out():
+    task = make_task()
+    thoughts = (
+        Thought(iteration=1, type="analysis", content="Money is rounded too early."),
+        Thought(iteration=1, type="decision", content="call files_edit_file"),
+        Thought(iteration=2, type="decision", content="call tests_pytest"),
+        Thought(iteration=3, type="conclusion", content="rounded at the end"),
+    )
+    found = build_record(task, ended(task), result(reasoning_log=thoughts))
+    assert [d.content for d in found.decisions] == [
+        "Money is rounded too early. (call files_edit_file)",
+        "rounded at the end",
+    ]
+
+
 def test_a_record_without_a_result_tells_what_the_status_knows():
     task = make_task()
     found = build_record(task, ended(task, files_changed=("a.py",)), None)
