@@ -8,6 +8,8 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import load_kube_config
 from tests.chaos.harness import Api
 from tests.chaos.nodes import Node
 from tests.chaos.realcluster import RealCluster
@@ -33,9 +35,11 @@ TEN = (
 
 
 @pytest.fixture
-async def client(crds: Kubectl, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", crds.kubeconfig)
-    connected = await Cluster.connect()
+async def client(crds: Kubectl) -> AsyncIterator[Cluster]:
+    # Not `Cluster.connect`: the client reads KUBECONFIG when it is imported.
+    configuration = Configuration()
+    await load_kube_config(crds.kubeconfig, client_configuration=configuration)
+    connected = Cluster(ApiClient(configuration))
     yield connected
     await connected.close()
 
