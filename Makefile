@@ -38,8 +38,9 @@ e2e: $(VENV)/ready ## Run the tests on the real cluster
 chaos: $(VENV)/ready ## Kill leaders and let the API server fail in every known way
 	AGENTTASK_SLOW_TESTS=1 hack/test tests/chaos
 
-chaos-long: $(VENV)/ready ## Let the API server fail for ten minutes in each way; takes three hours
+chaos-long: $(VENV)/ready ## Let the API server fail for ten minutes in each way, and NATS be away; takes three hours
 	AGENTTASK_SLOW_TESTS=1 AGENTTASK_FAULT_SECONDS=600 hack/test tests/chaos/test_faults.py --timeout=900
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/operator/test_outage.py --timeout=1500
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
