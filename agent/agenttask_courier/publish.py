@@ -178,7 +178,7 @@ class Publisher:
             key = events.artifact_key(
                 identity, self.settings.index, self.settings.pod_uid, file.name
             )
-            await bucket.put(key, file.path)
+            await bucket.put(key, file)
 
     async def _bucket(self) -> Bucket:
         jetstream = self._client.jetstream(timeout=ACK_SECONDS)
