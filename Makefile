@@ -47,10 +47,6 @@ chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
 	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
 
-.PHONY: test-network
-test-network: $(VENV)/ready ## Enforce the network policies by a real engine, kube-router, and try them
-	AGENTTASK_SLOW_TESTS=1 hack/test tests/e2e/test_chart.py -k enforced
-
 FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)

@@ -4,14 +4,12 @@ There is no earlier release than this one, so the chart is upgraded from itself 
 version, with other settings.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.chart.queries import unanswered
-from tests.e2e.engine import enforcing
 from tests.e2e.tasks import Home, condition, eventually, jobs, pods, status, task, until
 
 from agenttask_testbed import chart, images
@@ -89,17 +87,6 @@ def test_rendered_file_is_what_the_api_server_takes(testbed: Kubectl) -> None:
     apply = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-")
     said = testbed(*apply, stdin=chart.install_yaml())
     assert len(said.splitlines()) >= 20
-
-
-@pytest.mark.skipif(not os.environ.get("AGENTTASK_SLOW_TESTS"), reason="make test-network")
-def test_a_task_does_its_work_where_policies_are_enforced_and_reaches_nothing_else(
-    home: Home, helm: Helm, fresh_cluster_name: str
-) -> None:
-    """The task clones, asks its model and pushes; the API server is out of its reach."""
-    with enforcing(fresh_cluster_name):
-        adopt = ("--take-ownership", "--force-conflicts", "--wait", "--timeout=2m")
-        helm.apply("trial", values(home, enforced="True"), *adopt)
-        assert "the task ran without a model" in helm("test", "trial", "--logs", "--timeout=3m")
 
 
 def test_release_is_installed_upgraded_rolled_back_and_uninstalled_around_running_tasks(

@@ -68,15 +68,10 @@ PROGRAMS = {
         Program("nats-server", "nats", "github.com/nats-io/nats-server/v2"),
         Program("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
         Program("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
-        Program(
-            "kube-router",
-            "kube-router",
-            "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
-        ),
         Program("promtool", "promtool", "github.com/prometheus/prometheus/cmd/promtool"),
     )
 }
-ON_DEMAND = ("promtool", "kube-router")
+ON_DEMAND = ("promtool",)
 """Built only when asked for by name: minutes, for what few need."""
 CLUSTER = [
     name for name in PROGRAMS if name not in ("nats-server", "helm", "kubeconform", *ON_DEMAND)
