@@ -91,7 +91,9 @@ async def test_what_kueue_writes_into_the_job_stays(cluster, process):
     assert job(cluster)["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "spot"}
 
 
-async def test_evicted_job_waits_again_and_is_neither_resumed_nor_replaced(cluster, process):
+async def test_job_evicted_without_last_words_waits_again_and_is_neither_resumed_nor_replaced(
+    cluster, process
+):
     kueue(cluster, process, suspend=False)
     begin(cluster)
     await process.work(10)
@@ -99,6 +101,23 @@ async def test_evicted_job_waits_again_and_is_neither_resumed_nor_replaced(clust
     for _ in range(3):
         await process.work(LONG)
     assert said(cluster) == ("Queued", "QueueNotAdmitted")
+    assert job(cluster) == evicted
+    assert cluster.writes.count("create job") == 1
+
+
+async def test_last_words_of_an_evicted_agent_end_the_task(cluster, process):
+    """A pod that is deleted while its agent works settles its outcome: one run, never two."""
+    kueue(cluster, process, suspend=False)
+    begin(cluster)
+    await process.work(10)
+    key = key_of(cluster)
+    evicted = kueue(cluster, process, suspend=True)
+    courier = dead(names.COURIER, 0, digest("NoResult", "Failed", run_key=key))
+    pod = pod_object(courier, dead(names.AGENT, 143), phase="Failed", key=key, deletion=process.now)
+    cluster.put(PODS, pod)
+    for _ in range(3):
+        await process.work(10)
+    assert said(cluster) == ("Failed", "NoResult")
     assert job(cluster) == evicted
     assert cluster.writes.count("create job") == 1
 
