@@ -15,7 +15,7 @@ from tests.operator.test_reconcile import Process
 from agenttask_api import names
 from agenttask_operator.clock import format_time
 from agenttask_operator.cluster import JOBS, PODS, TASKS
-from agenttask_testbed.commands import ROOT
+from agenttask_testbed import chart
 
 Object = dict[str, Any]
 QUEUED: Object = {"queue": {"name": "team"}, "limits": {"startDeadlineSeconds": 60}}
@@ -160,7 +160,7 @@ async def test_cancel_ends_the_task_in_the_queue_and_out_of_it(cluster, process,
 def test_the_operator_has_no_right_to_change_a_job():
     roles = [
         o
-        for o in yaml.safe_load_all((ROOT / "hack" / "install.yaml").read_text("utf-8"))
+        for o in yaml.safe_load_all(chart.install_yaml())
         if o and o["kind"] in ("ClusterRole", "Role")
     ]
     rules = [rule for role in roles for rule in role["rules"] if "jobs" in rule["resources"]]

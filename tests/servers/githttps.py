@@ -1,4 +1,4 @@
-"""A real git server: `git http-backend` behind TLS, with basic auth if asked.
+"""A real git server: `git http-backend`, behind TLS and basic auth if asked.
 
 Bound to 127.0.0.1 on a free port. `fail_with` makes it answer a status instead, so
 that tests meet real servers having a bad day.
@@ -31,6 +31,7 @@ class GitServer:
     root: Path
     port: int = 0
     auth: bool = True
+    scheme: str = "https"
     username: str = USERNAME
     fail_with: list[int] = field(default_factory=list)
     """Statuses for the next requests, first one first."""
@@ -44,7 +45,7 @@ class GitServer:
 
     def url(self, name: str) -> str:
         """Return the address of a repository."""
-        return f"https://127.0.0.1:{self.port}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}"
 
     def git(self, name: str, *arguments: str) -> str:
         """Run git in a repository on the server's side."""
@@ -54,16 +55,19 @@ class GitServer:
 
 
 @contextmanager
-def git_server(root: Path, certificates: Certificates, auth: bool = True) -> Iterator[GitServer]:
-    """Serve the bare repositories below `root` until the block ends."""
-    server = GitServer(root, auth=auth)
+def git_server(
+    root: Path, certificates: Certificates | None, auth: bool = True
+) -> Iterator[GitServer]:
+    """Serve the bare repositories below `root` until the block ends; no certificates: no TLS."""
+    server = GitServer(root, auth=auth, scheme="https" if certificates else "http")
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, server))
     httpd.daemon_threads = True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    httpd.socket = context.wrap_socket(
-        httpd.socket, server_side=True, do_handshake_on_connect=False
-    )
+    if certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.cert, certificates.key)
+        httpd.socket = context.wrap_socket(
+            httpd.socket, server_side=True, do_handshake_on_connect=False
+        )
     server.port = httpd.server_address[1]
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -69,9 +69,15 @@ PROGRAMS = {
         Program("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
         Program("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
         Program("promtool", "promtool", "github.com/prometheus/prometheus/cmd/promtool"),
+        Program(
+            "kustomize-controller",
+            "kustomize-controller",
+            "github.com/fluxcd/kustomize-controller",
+        ),
+        Program("argocd", "argocd", "github.com/argoproj/argo-cd/v3/cmd"),
     )
 }
-ON_DEMAND = ("promtool",)
+ON_DEMAND = ("promtool", "kustomize-controller", "argocd")
 """Built only when asked for by name: minutes, for what few need."""
 CLUSTER = [
     name for name in PROGRAMS if name not in ("nats-server", "helm", "kubeconform", *ON_DEMAND)
