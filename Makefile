@@ -47,6 +47,10 @@ chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
 	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
 
+.PHONY: test-kstatus
+test-kstatus: $(VENV)/ready ## Ask the real kstatus library what it makes of each status
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/gitops/test_kstatus.py
+
 FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)
 	AGENTTASK_FUZZ_EXAMPLES=20000 $(PYTEST) --timeout=0 tests/agent/test_*hostile*.py tests/databases/test_hostile.py $(FUZZ)
