@@ -47,9 +47,10 @@ chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
 	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
 
-.PHONY: test-kstatus
-test-kstatus: $(VENV)/ready ## Ask the real kstatus library what it makes of each status
-	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/gitops/test_kstatus.py
+.PHONY: test-gitops
+test-gitops: $(VENV)/ready ## Drive tasks from git by the real Flux and Argo CD; ask the real kstatus library
+	hack/cluster/kind binary kustomize-controller argocd
+	AGENTTASK_GITOPS=1 hack/test tests/gitops
 
 FUZZ ?=
 fuzz: $(VENV)/ready ## Feed every operation 20,000 hostile arguments; takes hours (FUZZ="-k git" = some)

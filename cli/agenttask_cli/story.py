@@ -13,6 +13,7 @@ _STAGES = {
     Step.SALVAGE: "Rescuing what there is",
     Step.POLICY: "Checking the policy",
     Step.VERIFY: "Verifying on a clean checkout",
+    Step.COMPARE: "Comparing with the commit it started from",
     Step.PUSH: "Writing the branch",
     Step.REBASE: "Rebasing onto the branch, which has moved",
     Step.KEEP: "Keeping the work on a branch of its own",

@@ -24,7 +24,7 @@ from agenttask_operator.contextrecords import record_messages
 from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.messages import Message, terminal_messages
 from agenttask_operator.observed import Task
-from agenttask_operator.outcome import Outcome, settled_outcome
+from agenttask_operator.outcome import Outcome, decide_outcome
 from agenttask_operator.unsent import due_end, next_try, status_of
 
 PUBLISH_AGAIN_SECONDS = 10.0
@@ -63,7 +63,7 @@ def tell_nats(case: Case, told: AgentTaskStatus) -> tuple[Action, ...]:
         return refresh
     if tried and tried.retry_at and tried.retry_at > case.now:
         return (*refresh, Requeue((tried.retry_at - case.now).total_seconds()))
-    outcome = settled_outcome(case.pods, case.run_key, case.now)
+    outcome = decide_outcome(case.job, case.pods, case.run_key, case.now)
     return (*refresh, _publish(facts, told, _messages(facts, told, outcome)))
 
 

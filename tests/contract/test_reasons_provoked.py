@@ -19,6 +19,7 @@ BLOCKED = f"{REASONS}::test_cluster_that_takes_no_pod_is_quoted_and_nothing_is_r
 PROGRESS = f"{REASONS}::test_progress_is_told_step_by_step"
 OTHER_POD = f"{REASONS}::test_disruption_and_exit_75_are_followed_by_one_other_pod"
 END = f"{E2E}/test_reasons.py::test_run_ends_for_its_own_reason_and_costs_one_pod"
+ONCE = f"{CHAOS}/test_runonce.py"
 ADMISSION = f"{CHAOS}/test_admission.py"
 
 PROVOKED: dict[Reason, str] = {
@@ -31,6 +32,12 @@ PROVOKED: dict[Reason, str] = {
     R.PUBLISHING: PROGRESS,
     R.NOT_IMPLEMENTED: f"{BAD_DAYS}::test_a_field_that_nothing_honours_is_refused_by_name",
     R.WAITING_FOR_CLASS: f"{BAD_DAYS}::test_a_task_waits_for_its_class_and_starts_by_itself",
+    R.WAITING_FOR_TASK: f"{ONCE}::test_task_that_is_referred_to_is_waited_for",
+    R.REFERENCE_NOT_FOUND: f"{ONCE}::test_task_that_is_referred_to_is_waited_for",
+    R.RUN_INTERRUPTED: f"{ONCE}::test_task_deleted_at_work_and_applied_again_does_not_run_again",
+    R.LEDGER_UNAVAILABLE: (
+        f"{ONCE}::test_ledger_that_is_away_holds_the_task_where_its_class_says_so"
+    ),
     R.SUSPENDED: f"{BAD_DAYS}::test_a_suspended_task_starts_when_it_is_let_go",
     R.QUEUED: f"{ADMISSION}::test_one_tenants_flood_does_not_delay_anothers_task",
     R.QUEUE_NOT_ADMITTED: f"{ADMISSION}::test_kueues_queue_decides_when_the_job_runs",
@@ -96,13 +103,9 @@ ELSEWHERE: dict[Reason, str] = {
 }
 NOT_GIVEN = frozenset(
     {
-        R.WAITING_FOR_TASK,
-        R.REFERENCE_NOT_FOUND,
-        R.RUN_INTERRUPTED,
         R.NO_WINNER,
         R.ARTIFACTS_LOST,
         R.TOO_LARGE,
-        R.LEDGER_UNAVAILABLE,
     }
 )
 

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "test_plan.py": "plan mode; operations are its examples, and the image has no hypothesis",
     "test_run.py": "a whole run; the other e2e tests are that in a pod",
     "test_toolbox.py": "how operations are called",
+    "test_weaknesses.py": "validators of families whose servers are not in the pod",
 }
 """Files that name operations of these families and stay outside, each with its reason."""
 HELPERS = (TESTS, ROOT / "tests" / "servers")

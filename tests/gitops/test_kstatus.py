@@ -4,7 +4,6 @@ The library is the one that kustomize-controller 1.9 links, in a program of a fe
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,13 +30,6 @@ from agenttask_cluster.toolchain import ensure_go
 from agenttask_operator.actions import PatchStatus
 from agenttask_operator.facts import Facts
 from agenttask_operator.planner import plan
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.environ.get("AGENTTASK_SLOW_TESTS"), reason="slow: `make test-kstatus` builds it"
-    ),
-]
 
 HERE = Path(__file__).parent
 Object = dict[str, Any]

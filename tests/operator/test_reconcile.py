@@ -54,7 +54,7 @@ class Timer:
 class Process:
     """One operator process: what is remembered dies with it."""
 
-    def __init__(self, cluster, post=None, defaults=None, ledger=None, cluster_id=""):
+    def __init__(self, cluster, post=None, ledger=None, cluster_id="", defaults=None):
         self.cluster, self.now = cluster, NOW
         self.cache = Cache()
         self.delays: list[float] = []

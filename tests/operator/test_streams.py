@@ -106,7 +106,7 @@ async def test_streams_that_may_not_be_made_do_not_keep_messages_from_those_that
 
 
 def said(state):
-    status = class_status(make_class(), Health(), 0, 0, NOW, state)
+    status = class_status(make_class(), Health(), 0, 0, NOW, nats=state)
     found = [c for c in status.conditions if c.type == "NATSReady"]
     return (found[0].status, found[0].reason, found[0].message) if found else None
 
