@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from tests.e2e.tasks import Home, eventually
 from tests.gitops.programs import await_port, free_port, module_folder, program, running
-from tests.gitops.repository import BRANCH, Repository
+from tests.gitops.repository import BRANCH, FOLDER, Repository
 
 from agenttask_testbed.commands import ROOT, Kubectl
 
@@ -36,7 +36,7 @@ class Argo:
         """Make the Application of a namespace from the shipped one."""
         shipped = yaml.safe_load((SHIPPED / "application.yaml").read_text("utf-8"))
         spec = shipped["spec"]
-        spec["source"] |= {"repoURL": repository.url, "targetRevision": BRANCH, "path": "."}
+        spec["source"] |= {"repoURL": repository.url, "targetRevision": BRANCH, "path": FOLDER}
         spec["destination"]["namespace"] = home.namespace
         spec["syncPolicy"]["automated"] |= policy
         metadata = {

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 BRANCH = "main"
+FOLDER = "tasks"
+"""Where the tasks are. The kustomization.yaml is above it, for Flux: where Argo CD finds one, it
+runs the program kustomize, which its own image has and this machine has not."""
 _IDENTITY = ("-c", "user.name=platform", "-c", "user.email=platform@example.com")
 
 
@@ -20,11 +23,14 @@ class Repository:
 
     def write(self, *tasks: dict[str, Any]) -> str:
         """Make these the tasks of the repository, commit, and return the commit."""
-        for old in self.checkout.glob("*.json"):
+        folder = self.checkout / FOLDER
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.json"):
             old.unlink()
+        (folder / "README.md").write_text("The tasks of a team.\n", encoding="utf-8")
         names = []
         for task in tasks:
-            names.append(f"{task['metadata']['name']}.json")
+            names.append(f"{FOLDER}/{task['metadata']['name']}.json")
             (self.checkout / names[-1]).write_text(json.dumps(task, indent=1), encoding="utf-8")
         (self.checkout / "kustomization.yaml").write_text(
             json.dumps({"apiVersion": "kustomize.config.k8s.io/v1beta1",
