@@ -86,6 +86,8 @@ def argo_running(kubectl: Kubectl, folder: Path) -> Iterator[Argo]:
         "ARGOCD_GPG_ENABLED": "false",
         "ARGOCD_RECONCILIATION_TIMEOUT": "10s",
         "ARGOCD_RECONCILIATION_JITTER": "0s",
+        # Else only Argo CD's API server, which is not here, tells the health of one resource.
+        "ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH": "true",
         **{name: str(folder / name.lower()) for name in
            ("TMPDIR", "ARGOCD_TLS_DATA_PATH", "ARGOCD_SSH_DATA_PATH")},
     }  # fmt: skip

@@ -135,9 +135,9 @@ def state(home: Home) -> Object:
     return found
 
 
-def ready(home: Home) -> tuple[str, str, str]:
-    """Return status, reason and message of the condition Ready."""
+def said(home: Home, type_: str = "Ready") -> tuple[str, str, str]:
+    """Return status, reason and message of a condition; empty while there is none."""
     for condition in state(home).get("conditions", []):
-        if condition["type"] == "Ready":
+        if condition["type"] == type_:
             return condition["status"], condition["reason"], condition["message"]
     return "", "", ""

@@ -22,6 +22,12 @@ def followed(home: Home, argo: Argo) -> Iterator[Home]:
     argo.remove(home)
 
 
+def applied(home: Home, name: str) -> None:
+    """Wait until Argo CD has applied the task."""
+    wanted = ("agenttask", name, "--ignore-not-found", "-o", "name")
+    eventually(lambda: home.run("get", *wanted), 90, f"{name} to be applied")
+
+
 def hello(name: str, **spec: Any) -> dict[str, Any]:
     return task(name, HELLO, verify=[PYTEST], **spec)
 
@@ -80,7 +86,8 @@ def test_an_illegal_edit_is_refused_where_the_author_looks(
     home, held = followed, hello("held", suspend=True)
     repository.write(held)
     argo.follow(home, repository)
-    until(home, "held", 90, phase="Pending", reason="Suspended")
+    applied(home, "held")
+    until(home, "held", 30, phase="Pending", reason="Suspended")
 
     repository.write({**held, "spec": {**held["spec"], "prompt": "Do something else."}})
     argo.refresh(home)
@@ -98,7 +105,8 @@ def test_what_was_deleted_comes_back_with_its_outcome_and_does_not_run_again(
     home = followed
     repository.write(hello("once"))
     argo.follow(home, repository)
-    before = until(home, "once", 180, phase="Succeeded")
+    applied(home, "once")
+    before = until(home, "once", 120, phase="Succeeded")
 
     home.run("delete", "job", "--all", "--wait=true")
     argo.refresh(home)

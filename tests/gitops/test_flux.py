@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.e2e.tasks import PYTEST, Home, eventually, jobs, status, task, until
 from tests.e2e.test_run import HELLO
-from tests.gitops.flux import Flux, kustomization, ready, reconcile, state
+from tests.gitops.flux import Flux, kustomization, reconcile, said, state
 from tests.gitops.repository import Repository
 
 from agenttask_testbed.commands import ROOT, CommandFailed
@@ -32,7 +32,7 @@ def hello(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def is_ready(home: Home, revision: str) -> bool:
-    return ready(home)[0] == "True" and state(home)["lastAppliedRevision"].endswith(revision)
+    return said(home)[0] == "True" and state(home)["lastAppliedRevision"].endswith(revision)
 
 
 def versions(home: Home, name: str) -> tuple[int, str]:
@@ -47,8 +47,9 @@ def test_a_task_from_git_is_waited_for_runs_once_and_again_with_a_new_run_id(
     first = repository.write(given)
     flux.publish(home, repository, first)
     follow(home)
-    eventually(lambda: "health checks" in ready(home)[2], 60, "Flux to wait for the task")
-    assert ready(home)[0] == "Unknown"
+    eventually(
+        lambda: "health checks" in said(home, "Reconciling")[2], 60, "Flux to wait for the task"
+    )
     eventually(lambda: is_ready(home, first), 120, "the Kustomization to be ready")
     assert status(home, "greet")["verdict"] == "Verified"
 
@@ -82,9 +83,9 @@ def test_a_failed_task_fails_the_kustomization_at_once(
     manifest["metadata"].pop("namespace", None)
     flux.publish(home, repository, repository.write(manifest))
     follow(home)
-    eventually(lambda: ready(home)[0] == "False", 120, "Flux to give up")
-    assert ready(home)[1] == "HealthCheckFailed"
-    assert "failed early due to stalled resources" in ready(home)[2]
+    eventually(lambda: said(home)[0] == "False", 120, "Flux to give up")
+    assert said(home)[1] == "HealthCheckFailed"
+    assert "failed early due to stalled resources" in said(home)[2]
     assert status(home, "hello-world-wrong")["reason"] == "VerificationFailed"
 
 
@@ -94,13 +95,13 @@ def test_an_illegal_edit_is_refused_where_the_author_looks(
     home, given = followed, hello("held", suspend=True)
     flux.publish(home, repository, repository.write(given))
     follow(home, "kustomization-outcome.yaml")
-    eventually(lambda: ready(home)[0] == "True", 60, "a suspended task not to be waited for")
+    eventually(lambda: said(home)[0] == "True", 60, "a suspended task not to be waited for")
     until(home, "held", 30, phase="Pending", reason="Suspended")
 
     edited = {**given, "spec": {**given["spec"], "prompt": "Do something else."}}
     flux.publish(home, repository, repository.write(edited))
-    eventually(lambda: ready(home)[0] == "False", 60, "the edit to be refused")
-    assert "runID" in ready(home)[2]
+    eventually(lambda: said(home)[0] == "False", 60, "the edit to be refused")
+    assert "runID" in said(home)[2]
     assert home.get("agenttask", "held")["spec"]["prompt"] == given["spec"]["prompt"]
 
 
@@ -127,4 +128,4 @@ def test_what_was_deleted_comes_back_with_its_outcome_and_does_not_run_again(
     again = until(home, "once", 60, phase="Succeeded")
     assert again["artifacts"]["commitSHA"] == before["artifacts"]["commitSHA"]
     assert not jobs(home, "once")
-    assert ready(home)[0] == "True"
+    assert said(home)[0] == "True"
