@@ -44,7 +44,10 @@ def terminal_events(nats: NatsServer) -> Counter[str]:
         await client.connect(nats.url)
         info = await client.jetstream().stream_info("AGENT_RESPONSES", subjects_filter=">")
         await client.close()
-        return Counter(info.state.subjects or {})
+        kept = info.state.subjects or {}
+        return Counter(
+            {s: n for s, n in kept.items() if s.split(".")[2] in ("completed", "failed")}
+        )
 
     return asyncio.run(read())
 

@@ -135,11 +135,12 @@ def test_job_ends_and_its_task_goes_though_no_operator_runs(home: Home) -> None:
     home.until("left", phase="Running")
     home.operator.stop()
     home.api.say(pod, "Succeeded", courier=over(0, judged(pod)), agent=over(0))
-    eventually(
-        lambda: any(c["type"] == "Complete" for c in home.jobs("left")[0]["status"]["conditions"]),
-        30,
-        "the Job to end",
-    )
+
+    def over_now() -> bool:
+        said = home.jobs("left")[0]["status"].get("conditions", [])
+        return any(c["type"] == "Complete" for c in said)
+
+    eventually(over_now, 30, "the Job to end")
     assert not home.api.task(home.space, "left")["metadata"].get("finalizers")
     home.api.request("DELETE", home.path("left"))
     goes(home, "left")

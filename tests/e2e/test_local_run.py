@@ -24,8 +24,8 @@ NAME = "hello-world"
 DIFFERS = {
     "which run it was": ("event_id", "trace_id", "pod_uid"),
     "when, and how long it took": ("ts", "operations.*.duration_ms",
-        "verification.steps.*.duration_seconds"),
-    "the commit's time is in its name": ("artifacts.change.commit_sha",),
+        "verification.steps.*.duration_seconds", "report.timings"),
+    "the commit's time is in its name": ("artifacts.change.commit_sha", "report.commit"),
     "nothing is pushed from here unasked": ("artifacts.change.pushed",),
     "times in the audit, and the chain of hashes over them": ("audit_trail.*.timestamp",
         "audit_trail.*.prev_sha256", "audit_trail.*.duration_ms"),
@@ -34,7 +34,8 @@ DIFFERS = {
         "audit_trail.*.metadata.output"),
     "where files are kept": ("artifacts.refs.*.ref",),
     "files with times in them": ("artifacts.refs.transcript_jsonl", "artifacts.refs.audit_jsonl",
-        "artifacts.refs.report_json", "artifacts.refs.tests_log"),
+        "artifacts.refs.report_json", "artifacts.refs.tests_log",
+        "artifacts.refs.workspace-report_json"),
 }  # fmt: skip
 """Everything that may differ, and why. What is not named here must be equal."""
 MANY = 200

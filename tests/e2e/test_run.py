@@ -3,7 +3,18 @@
 import json
 
 import yaml
-from tests.e2e.tasks import PYTEST, Home, condition, eventually, finished, jobs, pods, task, until
+from tests.e2e.tasks import (
+    PYTEST,
+    Home,
+    condition,
+    eventually,
+    finished,
+    jobs,
+    pods,
+    status,
+    task,
+    until,
+)
 
 from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.demo import WHERE, git, nats_result
@@ -86,8 +97,9 @@ def test_applied_again_unchanged_a_task_shows_its_outcome_and_makes_no_job(home:
     assert condition(state, "Stalled")["status"] == "True"
 
     home.apply({**good, "spec": {**good["spec"], "runID": "2"}})
-    eventually(lambda: jobs(home, "once"), 30, "a Job for the new run")
-    assert finished(home, "once")["run"]["id"] == "2"
+    eventually(lambda: status(home, "once")["run"]["id"] == "2", 30, "the new run")
+    assert finished(home, "once")["phase"] == "Succeeded"
+    assert len(jobs(home, "once")) == 1
 
 
 def test_a_task_runs_under_any_uid_with_group_zero(home: Home) -> None:

@@ -71,7 +71,7 @@ class Argo:
     def remove(self, home: Home) -> None:
         """Delete the Application with all that it brought."""
         self._home.run(
-            "delete", "application", home.namespace, "--ignore-not-found", "--timeout=60s"
+            "delete", "application", home.namespace, "--ignore-not-found", "--timeout=240s"
         )
 
 

@@ -86,9 +86,8 @@ async def test_silent_watch_makes_unready_first_and_ill_if_nobody_asks_again(sta
     process = await start(Bounds(watch_age=0.5, still=2.0))
     await process.both_well()
     process.api.silent = True
-    said = await process.until("/readyz", "has not been heard of")
-    assert "jobs" in said
-    assert "pods" in said
+    for kind in ("jobs", "pods"):
+        assert "has not been heard of" in await process.until("/readyz", kind)
     assert await process.asked("/healthz") == (200, "ok\n")
     assert "neither hear nor ask" in await process.until("/healthz", "watches")
     assert (await process.asked("/healthz"))[0] == 503
