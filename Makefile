@@ -45,7 +45,7 @@ chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one
 
 .PHONY: test-tools fuzz
 test-tools: $(VENV)/ready ## Run the agent's operations on every real server and toolchain
-	AGENTTASK_SLOW_TESTS=1 $(PYTEST) tests/agent tests/databases tests/e2e/test_full_image.py
+	AGENTTASK_SLOW_TESTS=1 $(PYTEST) -n 2 --dist loadscope tests/agent tests/databases tests/e2e/test_full_image.py
 
 .PHONY: test-gitops
 test-gitops: $(VENV)/ready ## Drive tasks from git by the real Flux and Argo CD; ask the real kstatus library
