@@ -74,6 +74,14 @@ class Argo:
             "delete", "application", home.namespace, "--ignore-not-found", "--timeout=240s"
         )
 
+    def forget(self, home: Home) -> None:
+        """Delete the Application alone: one whose sync is refused takes minutes to clean up."""
+        if not self._home.run("get", "application", home.namespace, "--ignore-not-found"):
+            return
+        bare = '{"metadata": {"finalizers": null}}'
+        self._home.run("patch", "application", home.namespace, "--type=merge", "-p", bare)
+        self._home.run("delete", "application", home.namespace, "--ignore-not-found")
+
 
 @contextmanager
 def argo_running(kubectl: Kubectl, folder: Path) -> Iterator[Argo]:

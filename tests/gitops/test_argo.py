@@ -19,7 +19,7 @@ RESYNCS = 50
 def followed(home: Home, argo: Argo) -> Iterator[Home]:
     """A namespace whose Application is gone, finalizer and all, before the controller is."""
     yield home
-    argo.remove(home)
+    argo.forget(home)
 
 
 def applied(home: Home, name: str) -> None:
