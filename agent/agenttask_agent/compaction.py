@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agenttask_agent import messages, prompts
+from agenttask_agent.frame import Frame
 from agenttask_agent.messages import Message, ToolCall
 from agenttask_agent.results import ToolResult
 
@@ -39,15 +40,16 @@ class StateCard:
         if result.operation.startswith("tests.") and not result.denied:
             self.failure = "" if result.ok else result.for_model()[-MAX_FAILURE:]
 
-    def text(self, review: str) -> str:
+    def text(self, review: str, frame: Frame) -> str:
         """Return the card; `review` is the measured difference from the start."""
-        return prompts.fill(
-            "state",
+        done = prompts.fill(
+            "done",
             read=_named(self.read),
             edited=_named(self.edited),
             review=review,
             failure=self.failure or "none",
         )
+        return prompts.fill("state", done=frame.around(done))
 
 
 def _named(paths: dict[str, None]) -> str:

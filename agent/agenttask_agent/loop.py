@@ -12,6 +12,7 @@ from agenttask_agent import finish, messages, prompts
 from agenttask_agent.batches import batches
 from agenttask_agent.compaction import Compaction, StateCard
 from agenttask_agent.finish import Finishing
+from agenttask_agent.frame import Frame
 from agenttask_agent.guard import LoopGuard, Verdict
 from agenttask_agent.limits import Budget
 from agenttask_agent.messages import Message, Reply, ToolCall
@@ -33,6 +34,8 @@ class Loop:
     budget: Budget
     requirements: int = 0
     """How many the task has; finish asks of each whether it is met."""
+    frame: Frame = field(default_factory=Frame)
+    """Stands around all that is not the harness's own word."""
     conversation: list[Message] = field(default_factory=list)
     guard: LoopGuard = field(default_factory=LoopGuard)
     finishing: Finishing = field(default_factory=Finishing)
@@ -89,7 +92,7 @@ class Loop:
         return reply
 
     def _compact(self) -> bool:
-        card = self.card.text(self.toolbox.review())
+        card = self.card.text(self.toolbox.review(), self.frame)
         short = self.compaction.compact(self.conversation, self.opening, card)
         if short is None:
             return False
@@ -194,8 +197,8 @@ class Loop:
     def _observe(self, call: ToolCall, result: ToolResult) -> str:
         """Return what the model is told of a result; raises Stop when it goes in circles."""
         self._think("action", f"{result.operation} {_state(result)}", (result.seq,))
-        text = result.for_model()
-        self._think("observation", text, (result.seq,))
+        self._think("observation", result.for_model(), (result.seq,))
+        text = result.for_model(self.frame.around)
         self.finishing.after(result)
         self.card.saw(call, result)
         verdict = self.guard.after(call, result)
@@ -214,7 +217,7 @@ class Loop:
             return Outcome(Reason.COMPLETED, said, summary, claims=claims)
         review = self.toolbox.review()
         self._think("observation", f"review before finishing:\n{review}")
-        self._say(messages.tool(call, prompts.fill("review", review=review)))
+        self._say(messages.tool(call, prompts.fill("review", review=self.frame.around(review))))
         return None
 
     def _garbled(self, problem: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from agenttask_agent import messages, prompts
+from agenttask_agent.frame import Frame
 from agenttask_agent.messages import Message
 from agenttask_api.spec import Connection, Mode, Role
 from agenttask_api.taskdocument import TaskDocument
@@ -11,12 +12,16 @@ MAX_LISTED_FILES = 200
 
 
 def opening(
-    document: TaskDocument, absent: tuple[str, ...] = (), files: Sequence[str] = ()
+    document: TaskDocument,
+    frame: Frame,
+    absent: tuple[str, ...] = (),
+    files: Sequence[str] = (),
 ) -> list[Message]:
     """Return the system and the user message.
 
-    `absent` says what the run has to do without; `files` are named to a run that plans
-    before it can look.
+    `frame` is told of in the second: the first is the same in every run of a role, which
+    the server's prefix cache remembers. `absent` says what the run has to do without;
+    `files` are named to a run that plans before it can look.
     """
     parts = [prompts.fill("task", task=document.prompt), *_from_task(document)]
     if document.repo.path:
@@ -24,9 +29,10 @@ def opening(
     if document.connections:
         parts.append(prompts.fill("databases", connections=_listed(document.connections)))
     if files:
-        parts.append(prompts.fill("repository", files=_named(files)))
+        parts.append(prompts.fill("repository", files=frame.around(_named(files))))
     if absent:
         parts.append("\n".join(absent))
+    parts.append(frame.note())
     return [messages.system(_system(document)), messages.user("\n\n".join(parts))]
 
 

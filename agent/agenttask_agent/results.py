@@ -1,5 +1,6 @@
 """What a tool operation answers: one type for success, failure and refusal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -24,15 +25,18 @@ class ToolResult:
     seq: int = 0
     """The operation's number in the audit, from 1; 0 when it was never attempted."""
 
-    def for_model(self) -> str:
-        """Return the text the model reads: a status line, then the output."""
+    def for_model(self, around: Callable[[str], str] = str) -> str:
+        """Return the text the model reads: a status line, then, framed, what was said.
+
+        An error quotes what was read as well, so it is inside too.
+        """
         state = "ok" if self.ok else "denied" if self.denied else "failed"
         code = f", exit code {self.exit_code}" if self.exit_code else ""
         cut = ", cut" if self.truncated else ""
-        lines = [f"[{self.operation}: {state}{code}{cut}]"]
-        lines += [f"error: {self.error}"] if self.error else []
-        lines += [self.output] if self.output else []
-        return "\n".join(lines)
+        said = [f"error: {self.error}"] if self.error else []
+        said += [self.output] if self.output else []
+        framed = [around("\n".join(said))] if said else []
+        return "\n".join([f"[{self.operation}: {state}{code}{cut}]", *framed])
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON form, without the fields that do not apply."""

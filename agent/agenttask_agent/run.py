@@ -19,6 +19,7 @@ from agenttask_agent.audit import AuditTrail
 from agenttask_agent.door import Door, DoorClosed, open_client, wait_for_door
 from agenttask_agent.environment import program_environment
 from agenttask_agent.equipment import Equipment, equipped
+from agenttask_agent.frame import Frame
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.messages import Message
@@ -134,6 +135,7 @@ class Run:
         self.base = self.repository.head() or ""
         self.review = Review(self.repository, self.base)
         self.model_use: ModelUse | None = None
+        self.frame = Frame()
         self.model = self._model(patience.retry)
 
     def run(self) -> int:
@@ -165,7 +167,7 @@ class Run:
     def _opening(self) -> list[Message]:
         plans = self.document.constraints.mode is Mode.PLAN
         files = self.repository.text(["ls-files"]).splitlines() if plans else []
-        return opening(self.document, self.equipment.absent, files)
+        return opening(self.document, self.frame, self.equipment.absent, files)
 
     def _worker(self) -> Worker:
         """Find out how the model is to be driven, and return who does it."""
@@ -186,6 +188,7 @@ class Run:
             budget=self.budget,
             root=self.paths.repo,
             capabilities=found,
+            frame=self.frame,
         )
         return choose_worker(job, way)
 

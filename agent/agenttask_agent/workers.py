@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agenttask_agent.compaction import Compaction
+from agenttask_agent.frame import Frame
 from agenttask_agent.guard import LoopGuard
 from agenttask_agent.limits import Budget
 from agenttask_agent.loop import Loop
@@ -59,6 +60,8 @@ class Job:
     root: Path
     """The repository's root in the workspace."""
     capabilities: Capabilities
+    frame: Frame
+    """The one that the opening tells of."""
 
 
 class Worker(Protocol):
@@ -103,6 +106,7 @@ def _loop(job: Job) -> Loop:
         job.recorder,
         job.budget,
         requirements=len(job.document.constraints.requirements),
+        frame=job.frame,
         guard=LoopGuard(expects_edits=job.document.change_wanted()),
         compaction=Compaction(
             job.capabilities.context_window,

@@ -7,6 +7,7 @@ from tests.agent.test_loop import FINISH, Notes, ScriptedModel, ScriptedTools, c
 
 from agenttask_agent import messages
 from agenttask_agent.compaction import Compaction, StateCard
+from agenttask_agent.frame import Frame
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.loop import Loop
 from agenttask_agent.messages import Message, Reply, ToolCall
@@ -107,10 +108,11 @@ def test_the_card_tells_what_was_really_done():
     seen(card, "files.read_file", ok=False, path="missing.py")
     seen(card, "files.edit_file", edited=True, path="b.py")
     seen(card, "tests.pytest", ok=False, path="tests")
-    text = card.text("1 file changed")
-    assert "Files read: a.py\n" in text
+    text = card.text("1 file changed", Frame("data-1"))
+    assert text.split("\n").count("<data-1>") == text.split("\n").count("</data-1>") == 1
+    assert "<data-1>\nFiles read: a.py\n" in text
     assert "Files edited: b.py\n" in text
     assert "assert 1 == 2" in text
     assert "1 file changed" in text
     seen(card, "tests.pytest", path="tests")
-    assert "Last failing tests: none" in card.text("")
+    assert "Last failing tests: none" in card.text("", Frame("data-1"))

@@ -344,7 +344,7 @@ def test_neighbouring_reads_run_together_and_answer_in_order():
     assert tools.calls == [call.name for call in reply.calls]
     answers = [m for m in model.seen[1] if m["role"] == "tool"]
     assert [m["tool_call_id"] for m in answers] == [call.id for call in reply.calls]
-    said = [str(m["content"]).split("\n")[-1] for m in answers]
+    said = [str(m["content"]).split("\n")[-2] for m in answers]
     assert said == [f"result {n}" for n in range(1, 8)]
 
 

@@ -3,12 +3,13 @@
 import pytest
 from tests.agent.conftest import MakePod, call, make_document, script_of
 
+from agenttask_agent.frame import Frame
 from agenttask_agent.opening import MAX_LISTED_FILES, opening
 from agenttask_api.spec import Role
 
 
 def texts(**task: object) -> tuple[str, str]:
-    system, user = opening(make_document(**task))
+    system, user = opening(make_document(**task), Frame())
     return str(system["content"]), str(user["content"])
 
 
@@ -37,7 +38,9 @@ MODES = ("Iterative", "Plan")
 
 def test_a_planner_is_told_of_the_files_and_not_to_call_tools():
     document = make_document(constraints={"mode": "Plan"})
-    system, user = opening(document, files=[f"f{n}.py" for n in range(MAX_LISTED_FILES + 1)])
+    system, user = opening(
+        document, Frame(), files=[f"f{n}.py" for n in range(MAX_LISTED_FILES + 1)]
+    )
     assert "f199.py\nand 1 more" in str(user["content"])
     assert "Call a tool" not in str(system["content"])
 

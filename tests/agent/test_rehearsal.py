@@ -178,7 +178,11 @@ READ: list[dict[str, Any]] = [
     {"role": "assistant", "tool_calls": [{"id": "2", "function": {"name": "list"}}]},
     {"role": "tool", "tool_call_id": "2", "content": "[list: ok]\nx.py"},
     {"role": "assistant", "tool_calls": [{"id": "3", "function": {"name": "read"}}]},
-    {"role": "tool", "tool_call_id": "3", "content": "[read: ok]\nthird"},
+    {
+        "role": "tool",
+        "tool_call_id": "3",
+        "content": "[read: ok]\n<data-0a1b2c3d>\nthird\n</data-0a1b2c3d>",
+    },
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.agent.conftest import MakeTools, make_document
 
+from agenttask_agent.frame import Frame
 from agenttask_agent.limits import Budget, Limits
 from agenttask_agent.outcome import Outcome
 from agenttask_agent.results import ToolResult
@@ -227,7 +228,7 @@ def run_small(make_tools: MakeTools):
         document = make_document(prompt=task, **spec)
         budget = Budget(Limits(replies=replies, operations=100, tokens=100_000))
         able = Capabilities(model="m", context_window=8192)
-        job = Job(document, answers, tools.toolbox, Log(), budget, tools.root, able)
+        job = Job(document, answers, tools.toolbox, Log(), budget, tools.root, able, Frame())
         outcome = SmallWorker(job).run([])
         assert not (tools.root / EXAMPLES).exists()
         return outcome, tools.root
@@ -295,7 +296,7 @@ def test_the_profile_chooses_the_worker(make_tools: MakeTools, read_only: bool, 
     document = make_document(constraints={"readOnly": read_only})
     budget = Budget(Limits(replies=1, operations=1, tokens=1))
     able = Capabilities(model="m")
-    job = Job(document, Answers([""]), tools.toolbox, Log(), budget, tools.root, able)
+    job = Job(document, Answers([""]), tools.toolbox, Log(), budget, tools.root, able, Frame())
     way = choose_way(document, Profile.SMALL)
     assert isinstance(choose_worker(job, way), SmallWorker) == small
 

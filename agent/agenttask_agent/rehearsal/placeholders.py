@@ -2,8 +2,9 @@ r"""Placeholders in scripted arguments, filled with what the agent has really re
 
 `${last.output}`: the newest tool result. `${tool.NAME.output}`: the newest result of
 that tool, `${tool.NAME#2.output}` its second. `.text` in place of `.output` includes
-the status line. `|/REGEX/` takes the first group, or the whole match; a slash inside
-is written `\/`. `$${` is a plain `${`. Nothing else is evaluated.
+the status line; the frame around what was said is left out. `|/REGEX/` takes the first
+group, or the whole match; a slash inside is written `\/`. `$${` is a plain `${`. Nothing
+else is evaluated.
 """
 
 import re
@@ -13,6 +14,8 @@ PLACEHOLDER = re.compile(
     r"\$\$\{|\$\{(?P<source>last|tool\.(?P<tool>[A-Za-z0-9_]+)(?:#(?P<number>\d+))?)"
     r"\.(?P<part>output|text)(?:\|/(?P<regex>(?:\\.|[^/\\])*)/)?\}"
 )
+
+FRAMED = re.compile(r"<(data-[0-9a-f]+)>\n(.*)\n</\1>", re.DOTALL)
 
 
 class Unfilled(ValueError):
@@ -52,7 +55,7 @@ def _result(found: re.Match[str], messages: Sequence[dict[str, object]]) -> str:
     position = int(found["number"]) - 1 if found["number"] else len(results) - 1
     if not 0 <= position < len(results):
         raise Unfilled(f"{found.group()}: the conversation holds {len(results)} such results")
-    return str(results[position].get("content") or "")
+    return FRAMED.sub(lambda frame: frame[2], str(results[position].get("content") or ""))
 
 
 def _ids_of(tool: str, messages: Sequence[dict[str, object]]) -> set[object]:
