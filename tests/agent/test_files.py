@@ -1,6 +1,7 @@
 """The files family on real files."""
 
 import os
+import resource
 import shutil
 import stat
 from pathlib import Path
@@ -105,6 +106,20 @@ def test_a_full_disk_leaves_the_old_file(tools: Tools):
     tools.root.chmod(0o555)
     assert not tools("files.write_file", path="a.txt", content="new").ok
     assert path.read_bytes() == b"old"
+
+
+def test_a_write_that_ends_in_the_middle_leaves_the_old_file(tools: Tools):
+    """The system's limit on a file's size stands for a disk that fills up, for root too."""
+    stored(tools, "a.txt", b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        result = tools("files.write_file", path="a.txt", content="new" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in str(result.error)
+    assert (tools.root / "a.txt").read_bytes() == b"old"
+    assert not [path for path in tools.root.iterdir() if path.name.startswith(".agenttask-")]
 
 
 def test_append_file_starts_on_a_line_of_its_own(tools: Tools):

@@ -9,7 +9,7 @@ import pytest
 from tests.agent.toolboxes import Tools
 
 from agenttask_agent.tools.refusal import Denied, ToolError
-from agenttask_agent.tools.workspace import Workspace, split
+from agenttask_agent.tools.workspace import MAX_WRITE_BYTES, Workspace, split
 
 RACE_ROUNDS = 10_000
 
@@ -81,6 +81,26 @@ def test_deleting_a_folder_does_not_follow_links_in_it(tools: Tools, outside: Pa
 def test_the_workspace_itself_is_not_deleted(tools: Tools, path: str):
     assert not tools("files.delete_file", path=path, recursive=True).ok
     assert (tools.root / "utils.py").exists()
+
+
+def test_a_workspace_without_a_repository_is_not_deleted_either(tmp_path: Path):
+    (tmp_path / "kept.txt").write_text("kept")
+    with pytest.raises(ToolError, match="the workspace itself"):
+        Workspace(tmp_path).delete(".", recursive=True)
+    assert (tmp_path / "kept.txt").read_text() == "kept"
+
+
+def test_the_walls_themselves_have_a_size_limit(tools: Tools):
+    with pytest.raises(ToolError, match="more than"):
+        tools.workspace.write("big", b"x" * (MAX_WRITE_BYTES + 1))
+    assert not (tools.root / "big").exists()
+
+
+def test_the_walls_themselves_write_no_special_file(tools: Tools):
+    os.mkfifo(tools.root / "pipe")
+    with pytest.raises(Denied):
+        tools.workspace.write("pipe", b"x")
+    assert stat.S_ISFIFO((tools.root / "pipe").stat().st_mode)
 
 
 def test_a_folder_with_a_repository_in_it_is_not_deleted(tools: Tools):
