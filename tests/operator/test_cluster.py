@@ -221,11 +221,13 @@ async def test_pod_is_deleted_with_its_own_grace_period_and_only_that_one(server
 async def test_job_that_is_gone_or_another_is_as_good_as_deleted(server, cluster, status):
     server.will({}, status)
     await cluster.delete_job("ns", "a", "uid-1")
+    assert len(server.requests) == 1
 
 
 async def test_event_that_exists_is_as_good_as_created(server, cluster):
     server.will({"message": "exists"}, 409)
     await cluster.create_event({"metadata": {"namespace": "ns", "name": "e"}})
+    assert len(server.requests) == 1
 
 
 async def test_events_are_asked_for_by_object(server, cluster):

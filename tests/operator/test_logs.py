@@ -62,12 +62,17 @@ async def test_api_server_that_quotes_the_prompt_is_not_quoted(said, error):
     assert 'Job "x" is invalid' in fake.status["message"]
 
 
+def denied(quoted: str) -> list[dict[str, str]]:
+    """The Event of a pod that an admission policy refused, and quoted."""
+    words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {quoted}'
+    return [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+
+
 async def test_event_that_quotes_the_prompt_is_not_quoted():
     fake = cluster()
     process = Process(fake, Post())
     await process.work()
-    words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {PROMPT}'
-    fake.notes = [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+    fake.notes = denied(PROMPT)
     for _ in range(3):
         await process.work(8)
     assert fake.status["reason"] == "PodCreationDenied"
@@ -83,8 +88,7 @@ async def test_event_that_quotes_what_a_config_map_holds_is_not_quoted():
     await process.work()
     assert fake.all(JOBS)
     for quoted in (PROMPT, f"context of {PROMPT[:12]}"):
-        words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {quoted}'
-        fake.notes = [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+        fake.notes = denied(quoted)
         for _ in range(3):
             await process.work(8)
         assert fake.status["reason"] == "PodCreationDenied"
