@@ -257,6 +257,7 @@ async def _ensure_stream(jetstream: JetStreamContext, subject: str) -> None:
         subjects=list(wanted.subjects),
         max_age=wanted.max_age_seconds,
         duplicate_window=wanted.duplicate_window_seconds,
+        max_msg_size=wanted.max_message_bytes,
     )
     with contextlib.suppress(NatsError):
         await jetstream.add_stream(config)
