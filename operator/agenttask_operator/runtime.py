@@ -229,6 +229,7 @@ class Runtime:
         for number in range(self._settings.workers):
             self._spawn(self._work(), f"worker-{number}")
         self._spawn(self._resync_for_ever(), "resync")
+        self._spawn(self._reconciler.send_orphans(), "orphans")
         self._spawn(self._keeper.write_for_ever(), "class-status")
         if self._bridge:
             self._spawn(self._bridge.run(), "commands")

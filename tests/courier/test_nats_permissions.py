@@ -90,7 +90,9 @@ async def test_they_are_no_more_than_enough(strict: NatsServer, subject: str):
     async def complain(error: Exception) -> None:
         await refused.put(str(error))
 
-    courier = await nats_py.connect(strict.url, user="courier", password="courier", error_cb=complain)
+    courier = await nats_py.connect(
+        strict.url, user="courier", password="courier", error_cb=complain
+    )
     await courier.publish(subject, b"{}")
     words = await asyncio.wait_for(refused.get(), 10)
     await courier.close()

@@ -135,9 +135,7 @@ async def test_every_way_to_log_in(
         server.stop()
 
 
-async def test_stream_that_a_courier_makes_is_as_documented(
-    publisher: Publisher, nats: NatsServer
-):
+async def test_stream_that_a_courier_makes_is_as_documented(publisher: Publisher, nats: NatsServer):
     publisher.start()
     publisher.event("started", "Running")
     await asyncio.wait_for(publisher.deliver((), b"{}"), 10)

@@ -1,8 +1,10 @@
 """Operator, tenant and listener work with exactly the rights of docs/contract.md, and no more."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
+from nats.aio.msg import Msg
 from tests.operator.test_outbox import message, result, until
 from tests.servers.nats import NatsServer, free_port, nats_binary
 from tests.servers.natspermissions import ADMIN, write_config
@@ -13,6 +15,7 @@ from agenttask_api.contextrecord import record_subject
 from agenttask_api.ledger import LedgerEntry
 from agenttask_api.status import AgentTaskStatus, Phase
 from agenttask_operator.actions import Record
+from agenttask_operator.bridge import Delivery
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.ledger import Ledger
 from agenttask_operator.observed import Key
@@ -45,7 +48,7 @@ class Client:
     """A plain client and what NATS refused it."""
 
     def __init__(self):
-        self.refused = asyncio.Queue()
+        self.refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def connect(self, server, user):
         async def complain(error):
@@ -89,10 +92,14 @@ async def test_the_operator_keeps_the_ledger(operator):
     ledger, key = Ledger(operator), "default.team-a.fix.1-a"
     begun = await ledger.begin(Record(key, LedgerEntry(uid="u", run_key="1-a", started="t")))
     assert begun.reachable
-    assert (await ledger.mark_created(begun)).entry.job_created
+    marked = (await ledger.mark_created(begun)).entry
+    assert marked
+    assert marked.job_created
     over = LedgerEntry(uid="u", run_key="1-a", outcome=AgentTaskStatus(phase=Phase.FAILED))
     assert await ledger.finish(Record(key, over))
     read = await ledger.read(key)
+    assert read.entry
+    assert read.entry.outcome
     assert read.entry.outcome.phase == Phase.FAILED
     assert (await ledger.withdraw(read)).reachable
     assert (await ledger.read(key)).entry is None
@@ -103,7 +110,7 @@ async def test_the_operator_takes_a_tenants_command_and_answers(operator, server
     answers = await tenant.subscribe("_INBOX_a.1")
     feed = CommandFeed(operator)
     taking = asyncio.create_task(feed.take(CommandKind.EXECUTE, 1))
-    taken = ()
+    taken: Sequence[Delivery] = ()
     while not taken:
         await tenant.publish("agent.cmd.execute.a", b"{}")
         taken = await asyncio.wait_for(taking, 20)
@@ -118,7 +125,7 @@ async def test_the_operator_takes_a_tenants_command_and_answers(operator, server
 async def test_a_listener_hears_its_namespace_and_asks_for_log_lines(operator, server, client):
     listener = await client.connect(server, LISTENER)
     admin = await nats.connect(server.url, user=ADMIN, password=ADMIN)
-    heard = asyncio.Queue()
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
     topics = ("results", "response.completed", "response.progress")
     subjects = [f"agent.{topic}.team-a.fix" for topic in topics]
     subjects += ["context.updated.team-a.fix", LOGS]

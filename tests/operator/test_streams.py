@@ -142,7 +142,8 @@ async def test_streams_that_may_not_be_made_do_not_keep_messages_from_those_that
     config = tmp_path / "nats.conf"
     config.write_text(
         "authorization { users = [ {user: admin, password: a}, {user: op, password: o,"
-        ' permissions: {publish: ["agent.response.>"], subscribe: ["_INBOX_agenttask_operator.>"]}} ] }\n',
+        ' permissions: {publish: ["agent.response.>"],'
+        ' subscribe: ["_INBOX_agenttask_operator.>"]}} ] }\n',
         "utf-8",
     )
     server = NatsServer(tmp_path / "s", nats_binary(), free_port(), ("-c", str(config)))
