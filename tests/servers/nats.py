@@ -12,7 +12,7 @@ START_SECONDS = 10.0
 
 
 def nats_binary() -> str:
-    """Return nats-server: from AGENTTASK_NATS_SERVER, as the project's cluster builds it, or the PATH's."""
+    """Return nats-server: AGENTTASK_NATS_SERVER, as the cluster's tools build it, or the PATH's."""
     if given := os.environ.get("AGENTTASK_NATS_SERVER"):
         return given
     return built("nats-server") or "nats-server"
