@@ -153,18 +153,9 @@ class Publisher:
         """Repeat an action until NATS has taken it."""
         await self._connected.wait()
         while True:
-            await self._back()
-            try:
-                await action(argument)
-            except _FAILURES as error:
-                log("nats.retry", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
+            # What is sent without a connection piles up in the client.
+            if self._client.is_connected and await _done(action, argument):
                 return
-
-    async def _back(self) -> None:
-        """Wait for the connection: what is sent without one piles up in the client."""
-        while not self._client.is_connected:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish(self, message: _Message) -> None:
@@ -253,6 +244,15 @@ def _tls(folder: Path) -> ssl.SSLContext:
     if (folder / "tls.crt").exists():
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     return context
+
+
+async def _done(action: Any, argument: Any) -> bool:
+    try:
+        await action(argument)
+    except _FAILURES as error:
+        log("nats.retry", error=f"{type(error).__name__}: {error}")
+        return False
+    return True
 
 
 async def _send(jetstream: JetStreamContext, message: _Message) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -221,7 +222,7 @@ async def test_away_for_long_under_many_tasks(server, tmp_path):
         theirs_now = await couriers.ask(f"progress {(steps := steps + 1)}")
         await asyncio.sleep(1)
     grown, each = rss() - ours, (theirs_now - theirs) // len(late)
-    print(f"{steps} events; operator +{grown} bytes; each of {len(late)} couriers +{each} bytes")
+    sys.stdout.write(f"{steps} events: operator +{grown} B, each of {len(late)} couriers +{each}\n")
     told = {n: world.status(n)["phase"] for n in names_}
     assert Counter(told.values()) == Counter({"Failed": len(early), "Running": len(late)})
 
