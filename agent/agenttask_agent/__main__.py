@@ -4,6 +4,7 @@ Imports what a command needs when it is chosen, so that `run` starts quickly.
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -86,14 +87,16 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _rehearse(arguments: argparse.Namespace) -> int:
     from agenttask_agent.rehearsal.script import BadScript, load_script
-    from agenttask_agent.rehearsal.server import serve
+    from agenttask_agent.rehearsal.server import make_app, serve
 
     try:
         scripts = [load_script(path) for path in arguments.scripts]
     except BadScript as error:
         sys.stderr.write(f"agenttask-agent: {error}\n")
         return 2
-    serve(scripts, arguments.host, arguments.port, os.environ.get("VLLM_API_KEY", ""))
+    told = functools.partial(print, flush=True) if arguments.print_requests else None
+    app = make_app(scripts, os.environ.get("VLLM_API_KEY", ""), told)
+    serve(app, arguments.host, arguments.port)
     return 0
 
 
@@ -197,6 +200,9 @@ def _add_rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scripts", nargs="+", type=Path, metavar="SCRIPT.yaml")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 = any free one")
+    parser.add_argument(
+        "--print-requests", action="store_true", help="a line for each, as it comes"
+    )
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 Through libpq itself instead of the driver's cursors: the extended protocol is what
 takes one statement only, no value of a server can fail to be converted, and nothing
 is held beyond one row. What the server sends is counted at the socket, because a
-single row may be a gigabyte.
+single row may be a gigabyte: between libpq's reads, and beside them, since one read takes
+all that a fast server delivers meanwhile.
 """
 
 import json
 import os
 import socket
 import struct
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -26,6 +29,10 @@ BOOL, INTEGERS, FLOATS = 16, frozenset({20, 21, 23, 26}), frozenset({700, 701})
 COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 _BYTES_RECEIVED = 128
 """Offset of tcpi_bytes_received in Linux's struct tcp_info."""
+RESET = struct.pack("ii", 1, 0)
+"""Linger for no time: the server hears of the end at once, though it waits to send more."""
+WATCH_SECONDS = 0.01
+"""At a gigabyte a second, 10 MB more than is taken."""
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -70,18 +77,47 @@ class Connection(psycopg.AsyncConnection[Any]):
             raise psycopg.errors.error_from_result(result)
         return result
 
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Cut the connection as soon as more has arrived than is taken, also within one read."""
+        done = threading.Event()
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as wire:
+            watch = threading.Thread(target=_watch, args=(wire, done), daemon=True)
+            watch.start()
+            try:
+                yield
+            finally:
+                done.set()
+                watch.join()
+
     def _counted(self, gen: Any) -> Generator[Any, Any, Any]:
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as wire:
             try:
                 wanted = next(gen)
                 while True:
                     ready = yield wanted
-                    self.overrun = _received(wire) > MAX_WIRE_BYTES
-                    if self.overrun:
-                        raise TooMuch
+                    self._count(wire)
                     wanted = gen.send(ready)
             except StopIteration as stop:
+                self._count(wire)
                 return stop.value
+            except psycopg.Error:
+                self._count(wire)
+                raise
+
+    def _count(self, wire: socket.socket) -> None:
+        self.overrun = _received(wire) > MAX_WIRE_BYTES
+        if self.overrun:
+            raise TooMuch
+
+
+def _watch(wire: socket.socket, done: threading.Event) -> None:
+    while not done.wait(WATCH_SECONDS):
+        if _received(wire) > MAX_WIRE_BYTES:
+            with suppress(OSError):
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                wire.shutdown(socket.SHUT_RDWR)
+            return
 
 
 def columns(result: PGresult) -> tuple[str, ...]:

@@ -82,8 +82,9 @@ async def _transaction(
     read_only = read_only or config.read_only
     connection = await _connect(config, seconds, read_only)
     try:
-        await _check_role(connection)
-        answer = await _execute(connection, statement, params, read_only)
+        with connection.bounded():
+            await _check_role(connection)
+            answer = await _execute(connection, statement, params, read_only)
         if not read_only:
             await connection.commit()
         return answer

@@ -15,6 +15,7 @@ from agenttask_operator.actions import (
     ApplyPolicy,
     CreateJob,
     DeleteJob,
+    DeletePod,
     EmitEvent,
     PatchStatus,
     Publish,
@@ -114,7 +115,7 @@ class Actor:
                 return await self._apply(task, action)
             case CreateJob():
                 return await self._create(task, action)
-            case DeleteJob():
+            case DeleteJob() | DeletePod():
                 await self._delete(task, action)
             case PatchStatus():
                 return await self._write(task, action)
@@ -200,10 +201,13 @@ class Actor:
             self._memories.of(task).refusal = Refusal("", self._clock(), conflict=True)
         return True
 
-    async def _delete(self, task: Task, action: DeleteJob) -> None:
-        job = action.job
-        await self._cluster.delete_job(job.key.namespace, job.key.name, job.uid)
-        log.info("deleted a Job", extra=_who(task.key) | {"job": job.key.name})
+    async def _delete(self, task: Task, action: DeleteJob | DeletePod) -> None:
+        if isinstance(action, DeleteJob):
+            await self._cluster.delete_job(*action.job.key, action.job.uid)
+            log.info("deleted a Job", extra=_who(task.key) | {"job": action.job.key.name})
+        else:
+            await self._cluster.delete_pod(*action.pod.key, action.pod.uid)
+            log.info("deleted a pod", extra=_who(task.key) | {"pod": action.pod.key.name})
 
     async def _write(self, task: Task, action: PatchStatus) -> bool:
         memory = self._memories.of(task)

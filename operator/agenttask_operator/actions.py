@@ -7,7 +7,7 @@ from agenttask_api.ledger import LedgerEntry
 from agenttask_api.reasons import Reason
 from agenttask_api.status import AgentTaskStatus
 from agenttask_operator.messages import Message
-from agenttask_operator.observed import Job
+from agenttask_operator.observed import Job, Pod
 
 Object = dict[str, Any]
 
@@ -50,9 +50,16 @@ class CreateJob:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Stop the run; its pods follow."""
+    """Stop the run; its pods follow when the garbage collector comes to them."""
 
     job: Job
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    """End a pod now, with its grace period; only ever after its Job, which would replace it."""
+
+    pod: Pod
 
 
 @dataclass(frozen=True)
@@ -83,4 +90,6 @@ class Requeue:
     seconds: float
 
 
-Action = ApplyPolicy | CreateJob | DeleteJob | PatchStatus | Publish | EmitEvent | Requeue
+Action = (
+    ApplyPolicy | CreateJob | DeleteJob | DeletePod | PatchStatus | Publish | EmitEvent | Requeue
+)

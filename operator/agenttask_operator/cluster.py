@@ -194,10 +194,11 @@ class Cluster:
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete exactly that Job and, in the background, its pods; gone already is fine."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        try:
-            await self._send("DELETE", JOBS.path(namespace, name), body=options)
-        except (NotFound, Conflict):
-            return
+        await self._delete(JOBS.path(namespace, name), options)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly that pod, with the grace period it has; gone already is fine."""
+        await self._delete(PODS.path(namespace, name), {"preconditions": {"uid": uid}})
 
     async def patch_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Object
@@ -217,6 +218,12 @@ class Cluster:
         try:
             await self.create(EVENTS, event)
         except Conflict:
+            return
+
+    async def _delete(self, path: str, options: Object) -> None:
+        try:
+            await self._send("DELETE", path, body=options)
+        except (NotFound, Conflict):
             return
 
     async def _send(

@@ -25,7 +25,7 @@ from agenttask_operator.needs import (
     wants_result,
 )
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
-from agenttask_operator.quotes import confidential_texts, without_values
+from agenttask_operator.quotes import confidential_texts, manifest_texts, without_values
 from agenttask_operator.references import wanted_config_maps, wanted_tasks
 from agenttask_operator.status import is_final
 
@@ -215,9 +215,31 @@ class Gatherer:
         fresh = memory.notes_of and memory.notes_of[1] > self._clock()
         if not (fresh and memory.notes_of and memory.notes_of[0] == subject.uid):
             found = await self._cluster.list_events_for(subject.key.namespace, subject.uid)
-            memory.notes = _unquoted(parse_notes(found), facts.task)
+            memory.notes = await self._unquoted(parse_notes(found), facts)
             memory.notes_of = (subject.uid, self._clock() + timedelta(seconds=NOTES_SECONDS))
         return memory.notes
+
+    async def _unquoted(self, notes: tuple[Note, ...], facts: Facts) -> tuple[Note, ...]:
+        """Return the Events without what a refused pod held: an admission policy may quote it."""
+        if not notes:
+            return ()
+        try:
+            texts = await self._texts(facts)
+        except NotFound:
+            # Of a Job that has just gone nobody can say what it held.
+            return ()
+        return tuple(replace(n, message=without_values(n.message, texts)) for n in notes)
+
+    async def _texts(self, facts: Facts) -> tuple[str, ...]:
+        """Return what no message may quote; what the spec only refers to is in the Jobs."""
+        spec = facts.task.spec
+        texts = confidential_texts(spec.to_api()) if spec else ()
+        if not spec or not (spec.prompt_from or spec.context_from):
+            return texts
+        namespace = facts.task.key.namespace
+        for job in facts.jobs:
+            texts += manifest_texts(await self._cluster.get(JOBS, job.key.name, namespace))
+        return texts
 
     async def _result(self, facts: Facts, memory: Memory) -> AgentResult | None:
         wanted = wants_result(facts, self._clock())
@@ -228,12 +250,6 @@ class Gatherer:
             found = await self._results.fetch_result(facts.task.task_id, sha256)
             memory.result = (sha256, found)
         return memory.result[1]
-
-
-def _unquoted(notes: tuple[Note, ...], task: Task) -> tuple[Note, ...]:
-    """Return the Events without what a refused pod held: an admission policy may quote it."""
-    texts = confidential_texts(task.spec.to_api()) if task.spec else ()
-    return tuple(replace(n, message=without_values(n.message, texts)) for n in notes)
 
 
 def _recorded(task: Task, memory: Memory) -> Recorded | None:

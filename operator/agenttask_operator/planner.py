@@ -6,7 +6,7 @@ plan says and planning again gives an empty plan, so a crash between any two act
 is harmless: the next plan goes on from what was done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from agenttask_operator.actions import (
     ApplyPolicy,
     CreateJob,
     DeleteJob,
+    DeletePod,
     EmitEvent,
     PatchStatus,
     Requeue,
@@ -110,7 +111,7 @@ def _supersede(case: Case) -> tuple[Action, ...] | None:
     pods = [p for p in case.facts.pods if p.run_key != case.run_key and not p.ended]
     if jobs or pods:
         deletes = tuple(DeleteJob(j) for j in jobs if not j.deleting)
-        return (*deletes, Requeue(LOOK_AGAIN_SECONDS))
+        return (*deletes, *_end_now(pods), Requeue(LOOK_AGAIN_SECONDS))
     stored = task.status
     if not stored.run or stored.run.key == case.run_key:
         return None
@@ -132,13 +133,17 @@ def _cancel(case: Case) -> tuple[Action, ...] | None:
     """Cancelled once nothing of the run is left; at once when nothing was."""
     if not case.spec.cancel:
         return None
-    if case.job and not case.job.deleting:
-        return (DeleteJob(case.job), Requeue(LOOK_AGAIN_SECONDS))
     if case.job or case.live_pods:
-        return (Requeue(LOOK_AGAIN_SECONDS),)
+        job = (DeleteJob(case.job),) if case.job and not case.job.deleting else ()
+        return (*job, *_end_now(case.live_pods), Requeue(LOOK_AGAIN_SECONDS))
     pod = case.pods[-1] if case.pods else None
     words = "the run was cancelled" if case.known else "cancelled before it started"
     return end_run(case, _outcome(case, Phase.CANCELLED, Reason.CANCELLED, words, pod))
+
+
+def _end_now(pods: Iterable[Pod]) -> tuple[Action, ...]:
+    """Pods whose Job is deleted: a garbage collector with much to do would let them work on."""
+    return tuple(DeletePod(p) for p in pods if not p.deletion)
 
 
 def _lost(case: Case) -> tuple[Action, ...] | None:

@@ -45,7 +45,10 @@ def confidential_texts(work: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def manifest_texts(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the free texts of the task document in a Job's manifest."""
+    """Return the free texts of the task document in a Job's manifest.
+
+    They include what the spec only refers to: prompt and context from ConfigMaps and tasks.
+    """
     annotations = job["spec"]["template"]["metadata"]["annotations"]
     return confidential_texts(json.loads(annotations[names.TASK_ANNOTATION]))
 

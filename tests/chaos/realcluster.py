@@ -117,6 +117,10 @@ class RealCluster:
         await self._cluster.delete_job(namespace, name, uid)
         self._bury(self._path(JOBS, name))
 
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        self.before("delete pod")
+        await self._cluster.delete_pod(namespace, name, uid)
+
     async def patch_status(self, *args: Any) -> Object:
         self.before("patch status")
         return await self._cluster.patch_status(*args)

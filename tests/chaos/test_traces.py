@@ -76,5 +76,5 @@ async def played(scene: Scene, name: str) -> Scene:
 
 
 def ends(scene: Scene) -> tuple[object, ...]:
-    phase, reason, history, _, conditions = scene.world()
-    return phase, reason, history, conditions, len(scene.ends())
+    phase, reason, history, _, conditions, waiting = scene.world()
+    return phase, reason, history, conditions, len(waiting), len(scene.ends())

@@ -103,6 +103,11 @@ class FakeCluster:
             self.remove(PODS, pod)
         self._after({})
 
+    async def delete_pod(self, namespace: str, name: str, _uid: str) -> None:
+        self._before("delete pod")
+        self.remove(PODS, {"metadata": {"namespace": namespace, "name": name}})
+        self._after({})
+
     async def patch_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Object
     ) -> Object:

@@ -143,7 +143,7 @@ def pod(*containers: Any, **more: Any) -> Step:
         jobs = scene.cluster.all(JOBS)
         if jobs:
             key = jobs[-1]["metadata"]["labels"][names.LABEL_RUN_KEY]
-            scene.put_pod(pod_object(*containers, key=key, **more))
+            scene.put_pod(pod_object(*containers, key=key, **{"name": f"fix-{key}"} | more))
 
     return step
 
@@ -243,6 +243,7 @@ REFUSED = fails(dead(names.CLONE, 1, "no such host"))
 DISRUPTED = pod(
     running(names.AGENT),
     phase="Failed",
+    name="fix-1",
     conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
 )
 
@@ -292,7 +293,11 @@ SCENARIOS: dict[str, tuple[str, dict[str, Any], list[Step]]] = {
     "loses its Job": ("JobLost", {}, [AT_WORK, robbed]),
     "asks for too much": ("InvalidSpec", {"toolchain": "none"}, [nothing]),
     "sets what nobody honours": ("NotImplemented", {"agents": {"count": 3}}, [nothing]),
-    "is disrupted": ("Completed", {}, [AT_WORK, DISRUPTED, well]),
+    "is disrupted": (
+        "Completed",
+        {},
+        [pod(running(names.AGENT), phase="Running", name="fix-1"), DISRUPTED, well],
+    ),
     "waits for its class": (
         "Completed",
         HELD | {"className": "standard"},

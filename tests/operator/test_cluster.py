@@ -209,15 +209,25 @@ async def test_job_is_deleted_in_the_background_and_only_that_one(server, cluste
     assert options == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
 
 
+async def test_pod_is_deleted_with_its_own_grace_period_and_only_that_one(server, cluster):
+    server.will({})
+    await cluster.delete_pod("ns", "a", "uid-1")
+    (request,) = server.requests
+    assert json.loads(request[3]) == {"preconditions": {"uid": "uid-1"}}
+    assert request[1] == "/api/v1/namespaces/ns/pods/a"
+
+
 @pytest.mark.parametrize("status", [404, 409])
 async def test_job_that_is_gone_or_another_is_as_good_as_deleted(server, cluster, status):
     server.will({}, status)
     await cluster.delete_job("ns", "a", "uid-1")
+    assert len(server.requests) == 1
 
 
 async def test_event_that_exists_is_as_good_as_created(server, cluster):
     server.will({"message": "exists"}, 409)
     await cluster.create_event({"metadata": {"namespace": "ns", "name": "e"}})
+    assert len(server.requests) == 1
 
 
 async def test_events_are_asked_for_by_object(server, cluster):

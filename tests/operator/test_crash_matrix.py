@@ -25,6 +25,9 @@ async def played(name: str, side: str = "", step: int = 0) -> Scene:
 async def test_crash_at_any_step_changes_nothing(name: str) -> None:
     calm = await played(name)
     assert calm.cluster.status["reason"] == SCENARIOS[name][0]
+    # An operator that waits for ever would end every crash the same.
+    asked = calm.cluster.task["metadata"]["generation"]
+    assert calm.cluster.status["observedGeneration"] == asked
     for step, what in enumerate(calm.cluster.steps, 1):
         for side in ("fail_before", "fail_after"):
             scene = await played(name, side, step)

@@ -8,8 +8,9 @@ import pytest
 from tests.operator.builders import task_object
 from tests.operator.fakecluster import FakeCluster
 from tests.operator.test_reconcile import KEY, Post, Process, live
+from tests.operator.test_references import CONTEXT, config_map, referring
 
-from agenttask_operator.cluster import TASKS
+from agenttask_operator.cluster import CONFIG_MAPS, JOBS, TASKS
 from agenttask_operator.errors import Forbidden, Refused
 from agenttask_operator.logs import JSONFormatter
 from agenttask_operator.observed import parse_task
@@ -61,17 +62,38 @@ async def test_api_server_that_quotes_the_prompt_is_not_quoted(said, error):
     assert 'Job "x" is invalid' in fake.status["message"]
 
 
+def denied(quoted: str) -> list[dict[str, str]]:
+    """The Event of a pod that an admission policy refused, and quoted."""
+    words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {quoted}'
+    return [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+
+
 async def test_event_that_quotes_the_prompt_is_not_quoted():
     fake = cluster()
     process = Process(fake, Post())
     await process.work()
-    words = f'Error creating: pods "fix-1" is forbidden: denied the pod of {PROMPT}'
-    fake.notes = [{"reason": "FailedCreate", "message": words, "lastTimestamp": "1"}]
+    fake.notes = denied(PROMPT)
     for _ in range(3):
         await process.work(8)
     assert fake.status["reason"] == "PodCreationDenied"
     assert "is forbidden: denied the pod of" in fake.status["message"]
     assert PROMPT not in json.dumps([fake.status, list(fake.events.values())])
+
+
+async def test_event_that_quotes_what_a_config_map_holds_is_not_quoted():
+    fake = FakeCluster()
+    fake.put(CONFIG_MAPS, config_map(prompt_md=PROMPT, notes_md=f"context of {PROMPT}"))
+    fake.put(TASKS, referring(contextFrom=[CONTEXT]))
+    process = Process(fake)
+    await process.work()
+    assert fake.all(JOBS)
+    for quoted in (PROMPT, f"context of {PROMPT[:12]}"):
+        fake.notes = denied(quoted)
+        for _ in range(3):
+            await process.work(8)
+        assert fake.status["reason"] == "PodCreationDenied"
+        assert "is forbidden: denied the pod" in fake.status["message"]
+        assert quoted[:16] not in json.dumps([fake.status, list(fake.events.values())])
 
 
 async def test_exception_is_told_by_type_and_place_never_by_its_words(said):

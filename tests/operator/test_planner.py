@@ -283,10 +283,20 @@ def test_reason_without_a_digest_comes_from_the_pod(pod, reason):
 
 def test_cancel_deletes_the_job_and_waits_for_the_pod():
     facts = with_job(make_pod(running(names.AGENT)), task=make_task(cancel=True))
-    assert kinds(plan(facts, NOW)) == ["DeleteJob", "Requeue"]
-    waiting_for_pod = replace(facts, jobs=(), created=make_job().key.name)
+    assert kinds(plan(facts, NOW)) == ["DeleteJob", "DeletePod", "Requeue"]
+    ending = make_pod(running(names.AGENT), deletion=ago(-60))
+    waiting_for_pod = replace(facts, jobs=(), pods=(ending,), created=make_job().key.name)
     assert kinds(plan(waiting_for_pod, NOW)) == ["Requeue"]
     assert told(facts)[0].phase == "Cancelled"
+
+
+def test_cancel_does_not_wait_for_the_garbage_collector():
+    """It may come to the pod late, while the run goes on; a pod seen late is ended as well."""
+    facts = with_job(make_pod(running(names.AGENT)), task=make_task(cancel=True))
+    deleted = replace(facts, jobs=(replace(facts.jobs[0], deleting=True),))
+    gone = replace(facts, jobs=(), created=make_job().key.name)
+    for late in (deleted, gone):
+        assert kinds(plan(late, NOW)) == ["DeletePod", "Requeue"]
 
 
 @pytest.mark.parametrize("ended", ["Completed", "VerificationFailed"])
@@ -307,11 +317,11 @@ def test_new_run_starts_only_when_the_old_one_is_gone():
     first = settle(old)[0].task
     task = make_task(first.raw_status, generation=2, runID="2")
     facts = replace(old, task=task)
-    assert kinds(plan(facts, NOW)) == ["DeleteJob", "Requeue"]
+    assert kinds(plan(facts, NOW)) == ["DeleteJob", "DeletePod", "Requeue"]
     gone = replace(facts, jobs=())
-    assert kinds(plan(gone, NOW)) == ["Requeue"]
+    assert kinds(plan(gone, NOW)) == ["DeletePod", "Requeue"]
     end, done = settle(facts)
-    assert kinds(done) == ["DeleteJob", "CreateJob", "PatchStatus"]
+    assert kinds(done) == ["DeleteJob", "DeletePod", "CreateJob", "PatchStatus"]
     assert [(r.id, r.reason) for r in end.task.status.runs] == [("1", "Superseded")]
     assert end.task.status.run is not None
     assert end.task.status.run.number == 2

@@ -5,7 +5,15 @@ from typing import Any
 
 from tests.operator.builders import NOW, task_object
 
-from agenttask_operator.actions import Action, CreateJob, DeleteJob, PatchStatus, Publish, Requeue
+from agenttask_operator.actions import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    DeletePod,
+    PatchStatus,
+    Publish,
+    Requeue,
+)
 from agenttask_operator.clock import format_time
 from agenttask_operator.facts import Facts, Publication
 from agenttask_operator.observed import Task, parse_job, parse_task
@@ -46,6 +54,9 @@ def apply(facts: Facts, action: Action) -> Facts:
             replace(p, gone=True) if p.run_key == action.job.run_key else p for p in facts.pods
         )
         return replace(facts, jobs=tuple(j for j in facts.jobs if j != action.job), pods=pods)
+    if isinstance(action, DeletePod):
+        gone = tuple(replace(p, gone=True) if p == action.pod else p for p in facts.pods)
+        return replace(facts, pods=gone)
     if isinstance(action, PatchStatus):
         return replace(facts, task=with_status(facts.task, action.patch))
     if isinstance(action, Publish):
@@ -56,7 +67,7 @@ def apply(facts: Facts, action: Action) -> Facts:
 
 def effects(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     """Return the actions that change something."""
-    kinds = (CreateJob, DeleteJob, PatchStatus, Publish)
+    kinds = (CreateJob, DeleteJob, DeletePod, PatchStatus, Publish)
     return tuple(a for a in actions if isinstance(a, kinds))
 
 

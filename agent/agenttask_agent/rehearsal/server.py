@@ -11,7 +11,7 @@ import json
 import re
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -158,10 +158,16 @@ def _check_lengths(request: Body, longest: int) -> None:
         )
 
 
-def make_app(scripts: Sequence[Script], key: str = "") -> web.Application:
-    """Return the server as an application, not yet listening; a key is then demanded."""
+def make_app(
+    scripts: Sequence[Script], key: str = "", on_request: Callable[[str], None] | None = None
+) -> web.Application:
+    """Return the server as an application, not yet listening.
+
+    A key is then demanded; `on_request` is told of each request, `POST /v1/...`, as it comes.
+    """
     stage = Stage(scripts)
-    guards = [_vllm_manners(stage.name), *([_key_demanded(key)] if key else [])]
+    guards = [*([_told_to(on_request)] if on_request else []), _vllm_manners(stage.name)]
+    guards += [_key_demanded(key)] if key else []
     app = web.Application(middlewares=guards, client_max_size=MAX_REQUEST_BYTES)
     app[STAGE] = stage
     app.add_routes(
@@ -213,25 +219,34 @@ async def _metrics(_: web.Request) -> web.StreamResponse:
     return web.Response(text=METRICS)
 
 
-def serve(scripts: Sequence[Script], host: str, port: int, key: str = "") -> None:
+def serve(app: web.Application, host: str, port: int) -> None:
     """Listen until interrupted; the address is printed once it is open."""
-    asyncio.run(_serve(scripts, host, port, key))
+    asyncio.run(_serve(app, host, port))
 
 
-async def _serve(scripts: Sequence[Script], host: str, port: int, key: str) -> None:
+async def _serve(app: web.Application, host: str, port: int) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runner = web.AppRunner(make_app(scripts, key), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0]
-        names = ", ".join(script.name for script in scripts)
+        names = ", ".join(script.name for script in app[STAGE].scripts)
         print(f"rehearsing {names} on http://{bound[0]}:{bound[1]}", flush=True)  # noqa: T201
         await ended.wait()
     finally:
         await runner.cleanup()
+
+
+def _told_to(on_request: Callable[[str], None]) -> Middleware:
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        on_request(f"{request.method} {request.path}")
+        return await handler(request)
+
+    return tell
 
 
 def _vllm_manners(name: str) -> Middleware:

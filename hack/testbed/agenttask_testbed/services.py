@@ -125,6 +125,16 @@ def grant_git(kubectl: Kubectl, where: str, access: GitAccess) -> None:
     )
 
 
+def deploy_git_ssh(kubectl: Kubectl, where: str, host_key: str, authorized: str) -> None:
+    """Start the git server over ssh, with the repositories of `deploy_git` as they began.
+
+    `authorized` has the public keys that are let in, as the user `git`.
+    """
+    keys = secret("git-ssh", {"host-key": host_key, "authorized": authorized})
+    kubectl.apply(keys, (MANIFESTS / "git-ssh.yaml").read_text("utf-8"), namespace=where)
+    wait_for(kubectl, where, "git-ssh")
+
+
 def deploy_model(kubectl: Kubectl, where: str, scripts: list[Path]) -> None:
     """Start the rehearsal server with the given scripts."""
     texts = {script.name: script.read_text("utf-8") for script in scripts}
