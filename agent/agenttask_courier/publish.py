@@ -22,6 +22,7 @@ from nats.js.api import StreamConfig
 from nats.js.errors import BucketNotFoundError, NoStreamResponseError
 
 from agenttask_api import events
+from agenttask_api.cancellation import end
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
 from agenttask_courier.journal import log, now
@@ -72,9 +73,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Stop at once; what is still waiting is lost."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         if self._connected.is_set():
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)

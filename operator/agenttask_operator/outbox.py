@@ -22,6 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from pydantic import ValidationError
 
+from agenttask_api.cancellation import end
 from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.events import LEDGER_STREAM, RECORDS_STREAM, STREAMS, results_subject
 from agenttask_api.result import AgentResult
@@ -104,9 +105,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Close the connection; what was not sent stays unsent."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(*self._running)
         await _close(self._client)
 
     async def publish(self, messages: Iterable[Message]) -> bool:

@@ -12,6 +12,7 @@ from tests.servers import natslogins
 from tests.servers.nats import NatsServer, free_port
 
 import nats as nats_py
+from agenttask_api.cancellation import end
 from agenttask_api.events import STREAMS
 from agenttask_api.reasons import Reason
 from agenttask_api.result import MAX_RESULT_BYTES, AgentReport, AgentResult, Operation
@@ -129,7 +130,7 @@ async def test_every_way_to_log_in(
         refused = asyncio.create_task(stranger.connection())
         await asyncio.wait({refused}, timeout=1)
         assert not refused.done()
-        refused.cancel()
+        await end(refused)
     finally:
         await asyncio.gather(known.close(), stranger.close())
         server.stop()
