@@ -77,6 +77,8 @@ class Publisher:
         if self._connected.is_set():
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
+        else:
+            await _hang_up(self._client)
 
     def go_on(self) -> None:
         """Count on behind the events of the courier that died: its ids are taken."""
@@ -243,6 +245,14 @@ def _tls(folder: Path) -> ssl.SSLContext:
     if (folder / "tls.crt").exists():
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     return context
+
+
+async def _hang_up(client: Client) -> None:
+    """Close what a cancelled attempt to connect has left open: nats-py does not."""
+    if transport := client._transport:
+        transport.close()  # type: ignore[no-untyped-call]
+        # Its own `wait_closed` may have been cancelled with the attempt; a turn of the loop does.
+        await asyncio.sleep(0)
 
 
 async def _done(action: Any, argument: Any) -> bool:

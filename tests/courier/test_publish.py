@@ -132,8 +132,8 @@ async def test_every_way_to_log_in(
         assert not refused.done()
         await end(refused)
     finally:
-        await asyncio.gather(known.close(), stranger.close())
         server.stop()
+        await asyncio.gather(known.close(), stranger.close())
 
 
 async def test_stream_that_a_courier_makes_is_as_documented(publisher: Publisher, nats: NatsServer):
