@@ -22,6 +22,7 @@ from nats.js.api import StreamConfig
 from nats.js.errors import BucketNotFoundError, NoStreamResponseError
 
 from agenttask_api import events
+from agenttask_api.cancellation import end
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
 from agenttask_courier.journal import log, now
@@ -57,7 +58,7 @@ class Publisher:
     dropped: int = 0
     """Events that found the buffer full."""
     _client: Client = field(default_factory=Client)
-    _waiting: deque[_Message] = field(default_factory=deque)
+    _waiting: deque[bytes] = field(default_factory=deque)
     _some: asyncio.Event = field(default_factory=asyncio.Event)
     _none_left: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,12 +73,12 @@ class Publisher:
 
     async def close(self) -> None:
         """Stop at once; what is still waiting is lost."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         if self._connected.is_set():
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
+        else:
+            await _hang_up(self._client)
 
     def go_on(self) -> None:
         """Count on behind the events of the courier that died: its ids are taken."""
@@ -94,13 +95,13 @@ class Publisher:
         if not self.settings.nats_url:
             return
         self._seq += 1
-        event = self._event_message(kind, step, message, data)
-        full = self._waiting_bytes + len(event.payload) > MAX_WAITING_BYTES
+        event = self._event(kind, step, message, data).model_dump_json().encode()
+        full = self._waiting_bytes + len(event) > MAX_WAITING_BYTES
         if full or len(self._waiting) >= MAX_WAITING_EVENTS:
             self.dropped += 1
             return
         self._waiting.append(event)
-        self._waiting_bytes += len(event.payload)
+        self._waiting_bytes += len(event)
         self._none_left.clear()
         self._some.set()
 
@@ -144,8 +145,8 @@ class Publisher:
         while True:
             await self._some.wait()
             while self._waiting:
-                await self._until_done(self._publish, self._waiting[0])
-                self._waiting_bytes -= len(self._waiting.popleft().payload)
+                await self._until_done(self._publish, self._event_message(self._waiting[0]))
+                self._waiting_bytes -= len(self._waiting.popleft())
             self._some.clear()
             self._none_left.set()
 
@@ -153,13 +154,10 @@ class Publisher:
         """Repeat an action until NATS has taken it."""
         await self._connected.wait()
         while True:
-            try:
-                await action(argument)
-            except _FAILURES as error:
-                log("nats.retry", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
+            # What is sent without a connection piles up in the client.
+            if self._client.is_connected and await _done(action, argument):
                 return
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish(self, message: _Message) -> None:
         jetstream = self._client.jetstream(timeout=ACK_SECONDS)
@@ -189,13 +187,14 @@ class Publisher:
             await jetstream.create_object_store(name, ttl=events.ARTIFACT_TTL_SECONDS)
         return Bucket(jetstream, name)
 
-    def _event_message(
+    def _event(
         self, kind: str, step: str, message: str, data: Mapping[str, object]
-    ) -> _Message:
+    ) -> events.ResponseEvent:
         identity = self.document.identity
-        id_ = events.progress_id(identity, self.settings.index, self.settings.pod_uid, self._seq)
-        event = events.ResponseEvent(
-            event_id=id_,
+        return events.ResponseEvent(
+            event_id=events.progress_id(
+                identity, self.settings.index, self.settings.pod_uid, self._seq
+            ),
             ts=now(),
             trace_id=events.trace_id(identity.uid),
             task_id=identity.task_id,
@@ -205,17 +204,22 @@ class Publisher:
             message=message,
             data=dict(data),
         )
-        subject = events.response_subject(kind, identity.task_id)
-        return self._message(subject, event.model_dump_json().encode(), id_, kind)
+
+    def _event_message(self, payload: bytes) -> _Message:
+        """Return what is sent; the headers are larger than most events, so they do not wait."""
+        event = events.ResponseEvent.model_validate_json(payload)
+        subject = events.response_subject(event.kind, event.task_id)
+        return self._message(subject, payload, event.event_id, event.kind, event.ts)
 
     def _result_message(self, payload: bytes) -> _Message:
         identity = self.document.identity
         id_ = events.result_id(identity, self.settings.index, self.settings.pod_uid)
-        return self._message(events.results_subject(identity.task_id), payload, id_, "result")
+        subject = events.results_subject(identity.task_id)
+        return self._message(subject, payload, id_, "result", now())
 
-    def _message(self, subject: str, payload: bytes, id_: str, kind: str) -> _Message:
+    def _message(self, subject: str, payload: bytes, id_: str, kind: str, time: str) -> _Message:
         headers = events.headers(
-            id_, kind, self.document.identity.task_id, self.settings.cluster_id, now()
+            id_, kind, self.document.identity.task_id, self.settings.cluster_id, time
         )
         return _Message(subject, payload, headers)
 
@@ -243,6 +247,23 @@ def _tls(folder: Path) -> ssl.SSLContext:
     return context
 
 
+async def _hang_up(client: Client) -> None:
+    """Close what a cancelled attempt to connect has left open: nats-py does not."""
+    if transport := client._transport:
+        transport.close()  # type: ignore[no-untyped-call]
+        # Its own `wait_closed` may have been cancelled with the attempt; a turn of the loop does.
+        await asyncio.sleep(0)
+
+
+async def _done(action: Any, argument: Any) -> bool:
+    try:
+        await action(argument)
+    except _FAILURES as error:
+        log("nats.retry", error=f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
 async def _send(jetstream: JetStreamContext, message: _Message) -> None:
     await jetstream.publish(
         message.subject, message.payload, headers=message.headers, timeout=ACK_SECONDS
@@ -257,6 +278,7 @@ async def _ensure_stream(jetstream: JetStreamContext, subject: str) -> None:
         subjects=list(wanted.subjects),
         max_age=wanted.max_age_seconds,
         duplicate_window=wanted.duplicate_window_seconds,
+        max_msg_size=wanted.max_message_bytes,
     )
     with contextlib.suppress(NatsError):
         await jetstream.add_stream(config)

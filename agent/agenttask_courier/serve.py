@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from agenttask_api import events
+from agenttask_api.cancellation import end
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest
 from agenttask_api.door import DoorEvent, Receipt
@@ -319,8 +320,7 @@ class Courier:
         try:
             yield
         finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            await end(answering)
             await self.publisher.close()
 
 

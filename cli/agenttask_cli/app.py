@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agenttask_cli.errors import EX_BAD_INPUT, EX_FAILED, EX_INTERRUPTED, BadInput
+from agenttask_cli.errors import EX_BAD_INPUT, EX_FAILED, EX_INTERRUPTED, BadInput, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,16 @@ def run(
 
 
 Context = Annotated[str, typer.Option(help="the kubeconfig's context to use")]
+NatsURL = Annotated[str, typer.Option(envvar="NATS_URL", help="where the operator publishes")]
+NatsCreds = Annotated[str, typer.Option(envvar="NATS_CREDS", help="a creds file", metavar="FILE")]
+NatsNkey = Annotated[
+    str, typer.Option(envvar="NATS_NKEY", help="a file with an nkey seed", metavar="FILE")
+]
+NatsCA = Annotated[
+    str, typer.Option(envvar="NATS_CA", help="the authority of NATS's certificate", metavar="FILE")
+]
+NATS_HERE = "nats://127.0.0.1:4222"
+ClusterID = Annotated[str, typer.Option(envvar="CLUSTER_ID", help="the operator's CLUSTER_ID")]
 Namespace = Annotated[str, typer.Option("-n", "--namespace", help="the task's namespace")]
 Name = Annotated[str, typer.Argument(help="the AgentTask")]
 
@@ -162,23 +172,19 @@ def cancel(name: Name, namespace: Namespace = "", context: Context = "") -> None
 @app.command()
 def replay(
     name: Name,
-    nats_url: Annotated[
-        str, typer.Option(envvar="NATS_URL", help="where results and events go")
-    ] = "nats://127.0.0.1:4222",
-    cluster_id: Annotated[
-        str, typer.Option(envvar="CLUSTER_ID", help="as the operator's, for event sources")
-    ] = "default",
-    creds: Annotated[str, typer.Option(help="a creds file", metavar="FILE")] = "",
-    nkey: Annotated[str, typer.Option(help="a file with an nkey seed", metavar="FILE")] = "",
-    ca: Annotated[str, typer.Option(help="the authority of NATS's certificate")] = "",
     namespace: Namespace = "",
     context: Context = "",
+    nats_url: NatsURL = NATS_HERE,
+    nats_creds: NatsCreds = "",
+    nats_nkey: NatsNkey = "",
+    nats_ca: NatsCA = "",
+    cluster_id: ClusterID = "default",
 ) -> None:
     """Send a finished task's result and events to NATS again, under the same ids."""
     from agenttask_cli.natsbus import Access
     from agenttask_cli.replay import replay as again
 
-    access = Access(nats_url, creds, nkey, ca)
+    access = Access(nats_url, nats_creds, nats_nkey, nats_ca)
     _on_cluster(lambda c: again(c, name, access, cluster_id), namespace, context)
 
 
@@ -204,25 +210,24 @@ def context_get(
     name: Name,
     namespace: Namespace = "",
     context: Context = "",
-    nats_url: Annotated[
-        str, typer.Option(help="where the operator publishes", envvar="NATS_URL")
-    ] = "nats://127.0.0.1:4222",
-    nats_creds: Annotated[
-        str, typer.Option(help="a creds file", envvar="NATS_CREDS", metavar="FILE")
-    ] = "",
-    cluster_id: Annotated[
-        str, typer.Option(help="the operator's CLUSTER_ID", envvar="CLUSTER_ID")
-    ] = "default",
+    nats_url: NatsURL = NATS_HERE,
+    nats_creds: NatsCreds = "",
+    nats_nkey: NatsNkey = "",
+    nats_ca: NatsCA = "",
+    cluster_id: ClusterID = "default",
     json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
 ) -> None:
     """Print the record of a task's last finished run, also of a deleted task."""
     from agenttask_cli import context as records
-    from agenttask_cli.contextstore import Store, StoreError
+    from agenttask_cli.natsbus import Access
 
-    store = Store(nats_url, nats_creds, cluster_id)
+    access = Access(nats_url, nats_creds, nats_nkey, nats_ca)
     try:
-        code = records.get(store, namespace or _usual_namespace(context), name, json)
-    except StoreError as error:
+        where = namespace or _usual_namespace(context)
+        code = records.get(access, cluster_id, where, name, json)
+    except BadInput as error:
+        code = _say(error, EX_BAD_INPUT)
+    except Failed as error:
         code = _say(error, EX_FAILED)
     except KeyboardInterrupt:
         code = EX_INTERRUPTED
@@ -249,7 +254,7 @@ def _on_cluster(work: "Callable[[Cluster], int]", namespace: str, context: str) 
         code = work(Cluster(Where(context, namespace)))
     except BadInput as error:
         code = _say(error, EX_BAD_INPUT)
-    except ClusterError as error:
+    except (ClusterError, Failed) as error:
         code = _say(error, EX_FAILED)
     except KeyboardInterrupt:
         code = EX_INTERRUPTED

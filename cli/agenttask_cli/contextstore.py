@@ -1,63 +1,45 @@
 """Reads the records of finished tasks from NATS: the one place of the command line that does."""
 
-import asyncio
-from dataclasses import dataclass
+import contextlib
 
 from nats.errors import Error as NATSError
+from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
-import nats
 from agenttask_api.contextrecord import CONTEXT_BUCKET, ContextRecord, record_subject
+from agenttask_cli.errors import Failed
+from agenttask_cli.natsbus import Access, connected
 
-CONNECT_SECONDS = 5
-
-
-class StoreError(Exception):
-    """The store could not be asked; the text says what to do."""
+STREAM = f"KV_{CONTEXT_BUCKET}"
 
 
-@dataclass(frozen=True)
-class Store:
-    """Where the records are, as the operator writes them."""
-
-    url: str
-    creds: str = ""
-    """A creds file; empty = none."""
-    cluster_id: str = "default"
-
-
-def read_record(store: Store, namespace: str, name: str) -> ContextRecord | None:
-    """Return what the task's last finished run left; raises StoreError."""
+async def read_record(access: Access, cluster_id: str, namespace: str, name: str) -> ContextRecord:
+    """Return what the task's last finished run left; raises BadInput and Failed."""
+    async with connected(access) as jetstream:
+        try:
+            subject = record_subject(cluster_id, namespace, name)
+            found = await jetstream.get_last_msg(STREAM, subject)
+        except NotFoundError as error:
+            others = await _clusters(jetstream, namespace, name)
+            raise Failed(_none(cluster_id, namespace, name, others)) from error
     try:
-        payload = asyncio.run(_read(store, record_subject(store.cluster_id, namespace, name)))
-        return ContextRecord.model_validate_json(payload) if payload else None
+        return ContextRecord.model_validate_json(found.data or b"")
     except ValidationError as error:
-        raise StoreError(f"the record of {namespace}.{name} is not one of this version") from error
-    except (NATSError, OSError, TimeoutError, ValueError) as error:
-        words = f"NATS at {store.url}: {error or type(error).__name__}"
-        raise StoreError(f"{words}; set --nats-url or NATS_URL, and --nats-creds") from error
+        raise Failed(f"the record of {namespace}.{name} is not one of this version") from error
 
 
-async def _read(store: Store, subject: str) -> bytes:
-    connection = await nats.connect(
-        store.url,
-        user_credentials=store.creds or None,
-        connect_timeout=CONNECT_SECONDS,
-        allow_reconnect=False,
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0.1,
-        error_cb=_ignore,
-        name="agenttask-cli",
-    )
-    try:
-        found = await connection.jetstream().get_last_msg(f"KV_{CONTEXT_BUCKET}", subject)
-    except NotFoundError:
-        return b""
-    finally:
-        await connection.close()
-    return found.data or b""
+async def _clusters(jetstream: JetStreamContext, namespace: str, name: str) -> list[str]:
+    """Return the clusters that have a record of such a task, as far as we may know."""
+    every = record_subject("any", namespace, name).replace(".any.", ".*.", 1)
+    with contextlib.suppress(NATSError, TimeoutError):
+        state = (await jetstream.stream_info(STREAM, subjects_filter=every)).state
+        return sorted(subject.split(".")[2] for subject in state.subjects or ())
+    return []
 
 
-async def _ignore(_error: Exception) -> None:
-    """What matters is raised, too; nats-py would print it as a traceback."""
+def _none(cluster_id: str, namespace: str, name: str, others: list[str]) -> str:
+    words = f"no record of task {namespace}.{name} in cluster {cluster_id!r}"
+    if others:
+        return f"{words}, but in {', '.join(others)}: name it with --cluster-id"
+    return f"{words}: it has not finished"

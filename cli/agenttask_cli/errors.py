@@ -15,5 +15,9 @@ class BadInput(Exception):
         self.lines = lines
 
 
+class Failed(Exception):
+    """What was asked for could not be done; the text says why and what to do."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C before there was anything to cancel gently; not an Exception, so nobody eats it."""

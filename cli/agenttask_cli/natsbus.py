@@ -5,14 +5,18 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import nkeys
+from nats.aio.client import Client
 from nats.errors import Error as NATSError
 from nats.js import JetStreamContext
 from nats.js.errors import BucketNotFoundError, NotFoundError
 
 import nats
 from agenttask_api import events
-from agenttask_cli.errors import BadInput
+from agenttask_cli.errors import BadInput, Failed
 from agenttask_cli.replaying import StoredArtifact
 from agenttask_operator.messages import Message
 
@@ -25,31 +29,90 @@ class Access:
 
     url: str
     creds: str = ""
+    """A creds file."""
     nkey: str = ""
+    """A file with an nkey seed."""
     ca: str = ""
+    """The authorities of the server's certificate, PEM."""
 
 
 @contextlib.asynccontextmanager
 async def connected(access: Access) -> AsyncIterator[JetStreamContext]:
-    """Connect once; raises BadInput where that fails."""
+    """Connect once; raises BadInput for a file that is of no use, Failed for a server that is."""
+    seen: list[Exception] = []
+    options = login(access)
     try:
-        client = await nats.connect(
-            access.url,
-            name="agenttask-cli",
-            allow_reconnect=False,
-            connect_timeout=CONNECT_SECONDS,
-            user_credentials=access.creds or None,
-            nkeys_seed=access.nkey or None,
-            tls=ssl.create_default_context(cafile=access.ca) if access.ca else None,
-        )
-    except (NATSError, OSError, TimeoutError) as error:
-        raise BadInput(f"{access.url} cannot be reached: {error!r}; see --nats-url") from error
+        client = await _connect(access.url, seen, options)
+    except (NATSError, OSError, TimeoutError, ValueError) as error:
+        raise Failed(_words(access, seen[-1] if seen else error)) from error
     try:
         yield client.jetstream()
     except (NATSError, TimeoutError) as error:
-        raise BadInput(f"{access.url} did not answer as it should: {error!r}") from error
+        raise Failed(_words(access, error)) from error
     finally:
         await client.close()
+
+
+async def _connect(url: str, seen: list[Exception], options: dict[str, Any]) -> Client:
+    async def note(error: Exception) -> None:
+        """What matters is raised, too; nats-py would print it as a traceback."""
+        seen.append(error)
+
+    return await nats.connect(
+        url,
+        name="agenttask-cli",
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0.1,
+        connect_timeout=CONNECT_SECONDS,
+        error_cb=note,
+        **options,
+    )
+
+
+def login(access: Access) -> dict[str, Any]:
+    """Return how nats-py is to identify itself; raises BadInput with the option to look at."""
+    options: dict[str, Any] = {}
+    if access.creds:
+        if "BEGIN NATS USER JWT" not in _text("--nats-creds", access.creds):
+            raise BadInput(f"--nats-creds {access.creds}: not a creds file of NATS")
+        options["user_credentials"] = access.creds
+    if access.nkey:
+        try:
+            nkeys.from_seed(bytearray(_text("--nats-nkey", access.nkey).strip().encode()))
+        except (nkeys.NkeysError, ValueError) as error:
+            raise BadInput(f"--nats-nkey {access.nkey}: not an nkey seed") from error
+        options["nkeys_seed"] = access.nkey
+    if access.ca:
+        try:
+            options["tls"] = ssl.create_default_context(cadata=_text("--nats-ca", access.ca))
+        except (ssl.SSLError, ValueError) as error:
+            raise BadInput(f"--nats-ca {access.ca}: no certificate in PEM") from error
+    return options
+
+
+def _text(option: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        words = (error.strerror if isinstance(error, OSError) else "") or "not a text"
+        raise BadInput(f"{option} {path}: {words}") from error
+
+
+def _words(access: Access, error: Exception) -> str:
+    words = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+    hint = "--nats-url or NATS_URL says where it is"
+    if "authorization" in words.lower() or "permissions" in words.lower():
+        hint = "--nats-creds or --nats-nkey says who asks"
+    elif isinstance(error, ssl.SSLError):
+        hint = "--nats-ca names the authority of its certificate"
+    return f"NATS at {_bare(access.url)}: {words}; {hint}"
+
+
+def _bare(url: str) -> str:
+    """Return the address without what may be a password."""
+    scheme, mark, rest = url.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 async def stored_artifacts(jetstream: JetStreamContext, namespace: str) -> list[StoredArtifact]:
@@ -81,9 +144,10 @@ async def _original(jetstream: JetStreamContext, message: Message) -> Message:
     stream = next(s for s in events.STREAMS if message.subject.startswith(s.subjects[0][:-1]))
     with contextlib.suppress(NotFoundError):
         found = await jetstream.get_last_msg(stream.name, message.subject)
-        same = (found.headers or {}).get("Nats-Msg-Id") == dict(message.headers)["Nats-Msg-Id"]
+        headers = found.headers or {}
+        same = headers.get("Nats-Msg-Id") == dict(message.headers)["Nats-Msg-Id"]
         if same and found.data:
-            return replace(message, payload=found.data)
+            return replace(message, payload=found.data, headers=tuple(headers.items()))
     return message
 
 

@@ -15,12 +15,12 @@ from agenttask_cli.replaying import finished_task, replay_messages
 
 
 def replay(cluster: Cluster, name: str, access: Access, cluster_id: str) -> int:
-    """Replay one task's last run; raises BadInput and ClusterError."""
+    """Replay one task's last run; raises BadInput, Failed and ClusterError."""
     return asyncio.run(replay_task(cluster.task(name), access, cluster_id))
 
 
 async def replay_task(manifest: dict[str, Any], access: Access, cluster_id: str) -> int:
-    """Send what the resource and the stored artifacts tell; raises BadInput."""
+    """Send what the resource and the stored artifacts tell; raises BadInput and Failed."""
     task = finished_task(manifest)
     async with connected(access) as jetstream:
         stored = await stored_artifacts(jetstream, task.key.namespace)

@@ -7,6 +7,7 @@ must not see a repeat beyond it keys on `ce-id`.
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from agenttask_api.contextrecord import CONTEXT_AGE_SECONDS, CONTEXT_BUCKET, MAX_RECORD_BYTES
 from agenttask_api.ledger import BUCKET as LEDGER_BUCKET
 from agenttask_api.ledger import MAX_ENTRY_BYTES
 from agenttask_api.schema import GROUP, OpenAPIModel
@@ -16,6 +17,8 @@ DUPLICATE_WINDOW_SECONDS = 2 * 3600
 ARTIFACT_TTL_SECONDS = 30 * 24 * 3600
 MAX_MESSAGE_BYTES = 1024 * 1024
 """NATS's own default for a message."""
+HEADER_BYTES = 4096
+"""NATS counts a message's headers with its payload."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ LEDGER_STREAM = StreamConfig(
     bucket=True,
 )
 """Under the ledger's bucket. Kept for ever: a task may be applied again after any time."""
+
+RECORDS_STREAM = StreamConfig(
+    f"KV_{CONTEXT_BUCKET}",
+    (f"$KV.{CONTEXT_BUCKET}.>",),
+    CONTEXT_AGE_SECONDS,
+    duplicate_window_seconds=120,
+    max_message_bytes=MAX_RECORD_BYTES + HEADER_BYTES,
+    max_messages_per_subject=1,
+    discard_new=True,
+    bucket=True,
+)
+"""Under the bucket of context records."""
 
 
 def artifact_stream(bucket: str) -> StreamConfig:

@@ -256,15 +256,30 @@ class Actor:
 
     async def _publish(self, task: Task, action: Publish) -> bool:
         memory = self._memories.of(task)
-        done = await self._post.publish(action.messages) if self._post else False
-        if done and action.record and self._ledger:
-            done = await self._ledger.finish(action.record)
+        done = await self.tell(action)
+        self._note_unsent(task, memory, action, done)
         memory.failures = 0 if done else memory.failures + 1
         delay = min(PUBLISH_FIRST_SECONDS * 2 ** min(memory.failures, 10), PUBLISH_LAST_SECONDS)
         retry_at = None if done else self._clock() + timedelta(seconds=delay)
         memory.publications[action.terminal_id] = Publication(done, retry_at)
         memory.unpublished_since = None if done else memory.unpublished_since or self._clock()
         return True
+
+    async def tell(self, end: Publish) -> bool:
+        """Say whether NATS has the end of a run; a process that does not lead says nothing."""
+        done = await self._post.publish(end.messages) if self._post and self.may_act() else False
+        if done and end.record and self._ledger:
+            done = await self._ledger.finish(end.record)
+        return done
+
+    def _note_unsent(self, task: Task, memory: Memory, end: Publish, done: bool) -> None:
+        """A task deleted while its end was on the way is no longer remembered."""
+        if done:
+            memory.unsent.pop(end.terminal_id, None)
+        elif self._memories.get(task.key) is memory:
+            memory.unsent[end.terminal_id] = end
+        else:
+            self._memories.orphans.keep([end])
 
     async def _emit(self, task: Task, action: EmitEvent) -> None:
         try:

@@ -1,51 +1,25 @@
 """The bucket `agent-context`: what finished tasks left, in NATS.
 
-Records are written as messages of the outbox, like everything that tells of a run's end;
-here the bucket is ensured and read.
+Records are written as messages of the outbox, like everything that tells of a run's end, which
+also ensures the bucket; here it is read.
 """
 
 import asyncio
-import logging
 
 from nats.errors import Error as NATSError
 from nats.js import JetStreamContext
-from nats.js.api import KeyValueConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from agenttask_api.contextrecord import (
-    CONTEXT_AGE_SECONDS,
     CONTEXT_BUCKET,
-    MAX_RECORD_BYTES,
     ContextRecord,
     record_subject,
 )
 from agenttask_operator.errors import StoreUnavailable
 from agenttask_operator.observed import Key
-from agenttask_operator.streams import STREAM_IN_USE
-
-log = logging.getLogger(__name__)
 
 READ_SECONDS = 1.5
-HEADER_BYTES = 4096
-"""NATS counts a message's headers with its payload."""
-
-
-async def ensure_context_bucket(jetstream: JetStreamContext) -> None:
-    """Create the bucket when it is missing; one with other settings stays as it is."""
-    config = KeyValueConfig(
-        bucket=CONTEXT_BUCKET,
-        description="records of finished AgentTasks",
-        max_value_size=MAX_RECORD_BYTES + HEADER_BYTES,
-        history=1,
-        ttl=CONTEXT_AGE_SECONDS,
-    )
-    try:
-        await jetstream.create_key_value(config)
-    except BadRequestError as error:
-        if error.err_code != STREAM_IN_USE:
-            raise
-        log.info("bucket %s exists with a configuration of its own", CONTEXT_BUCKET)
 
 
 async def read_record(

@@ -21,6 +21,7 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
+from agenttask_api.cancellation import end
 from agenttask_operator.cluster import LEASES, Kind
 from agenttask_operator.errors import ClusterError, NotFound
 
@@ -154,9 +155,7 @@ async def lead(lock: Lock, start: Callable[[], Awaitable[None]]) -> None:
     try:
         await asyncio.wait({election, loss}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (election, loss):
-            task.cancel()
-        await asyncio.gather(election, loss, return_exceptions=True)
+        await end(election, loss)
 
 
 def _record(lease: Object) -> LeaderElectionRecord:

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agenttask_api.result import AgentResult
+from agenttask_operator.actions import Publish
 from agenttask_operator.blockers import Note
 from agenttask_operator.facts import Publication, Recorded, Refusal
 from agenttask_operator.observed import Key, Task
+from agenttask_operator.orphans import Orphans
 
 
 @dataclass
@@ -17,6 +19,8 @@ class Memory:
     created: str = ""
     refusal: Refusal | None = None
     publications: dict[str, Publication] = field(default_factory=dict)
+    unsent: dict[str, Publish] = field(default_factory=dict)
+    """What NATS did not take, by terminal id."""
     failures: int = 0
     """Publications that failed, in a row."""
     unpublished_since: datetime | None = None
@@ -35,12 +39,24 @@ class Memory:
 class Memories(dict[Key, Memory]):
     """The memories of all tasks that are not done with."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.orphans = Orphans()
+        """What of the forgotten ones NATS has not taken."""
+
     def of(self, task: Task) -> Memory:
         """Return the task's memory; one of an older task of the same name is not its own."""
         memory = self.get(task.key)
         if not memory or memory.uid != task.uid:
+            self.drop(task.key)
             memory = self[task.key] = Memory(task.uid)
         return memory
+
+    def drop(self, key: Key) -> None:
+        """Forget the task, but not what NATS must still be told of it."""
+        memory = self.pop(key, None)
+        if memory:
+            self.orphans.keep(memory.unsent.values())
 
 
 class Waiters:

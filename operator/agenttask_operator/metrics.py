@@ -152,8 +152,9 @@ class Gauges(Collector):
 
     def _outbox(self) -> Iterator[GaugeMetricFamily]:
         since = [m.unpublished_since for m in self._memories.values() if m.unpublished_since]
+        pending = len(since) + len(self._memories.orphans)
         lag = (self.now - min(since)).total_seconds() if since else 0.0
-        yield _single("agenttask_outbox_pending", "Ends of runs that NATS lacks.", len(since))
+        yield _single("agenttask_outbox_pending", "Ends of runs that NATS lacks.", pending)
         yield _single("agenttask_outbox_lag_seconds", "Since the oldest of them.", max(0.0, lag))
 
 

@@ -22,14 +22,15 @@ from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from pydantic import ValidationError
 
+from agenttask_api.cancellation import end
 from agenttask_api.contextrecord import ContextRecord
-from agenttask_api.events import LEDGER_STREAM, STREAMS, results_subject
+from agenttask_api.events import LEDGER_STREAM, RECORDS_STREAM, STREAMS, results_subject
 from agenttask_api.result import AgentResult
-from agenttask_operator.contextstore import ensure_context_bucket, read_record
+from agenttask_operator.contextstore import read_record
 from agenttask_operator.errors import StoreUnavailable
 from agenttask_operator.messages import Message
 from agenttask_operator.observed import Key
-from agenttask_operator.streams import NONE, Findings, ensure
+from agenttask_operator.streams import NONE, Findings, compare_artifact_buckets, ensure
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ RECONNECT_SECONDS = 1
 NO_RESPONDERS_PAUSE_SECONDS = 0.25
 NO_RESPONDERS_TRIES = 3
 """A stream that was deleted is made again; one whose leader moves has no responder for a moment."""
+INBOX_PREFIX = "_INBOX_agenttask_operator"
+"""Of its own: who may use `_INBOX.>`, as couriers and listeners do, can neither read what NATS
+answers the operator nor answer in its place."""
 LOOK_AGAIN_SECONDS = 60.0
 """How often streams are compared with the documentation; a deleted one is missed at once."""
 
@@ -101,9 +105,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Close the connection; what was not sent stays unsent."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(*self._running)
         await _close(self._client)
 
     async def publish(self, messages: Iterable[Message]) -> bool:
@@ -191,6 +193,7 @@ class Outbox:
         return {
             "servers": [self._url],
             "name": "agenttask-operator",
+            "inbox_prefix": INBOX_PREFIX.encode(),
             "allow_reconnect": True,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": RECONNECT_SECONDS,
@@ -223,18 +226,15 @@ class Outbox:
             self.on_ready()
 
     async def _ensure(self) -> None:
-        found = await ensure(self.jetstream(), (*STREAMS, LEDGER_STREAM))
+        jetstream = self.jetstream()
+        found = {
+            **await ensure(jetstream, (*STREAMS, LEDGER_STREAM, RECORDS_STREAM)),
+            **await compare_artifact_buckets(jetstream),
+        }
         for name, wrong in found.items():
             if found != self.findings:
                 log.warning("stream %s is used as it is: %s", name, "; ".join(wrong))
         self.findings = found
-        await self._ensure_context()
-
-    async def _ensure_context(self) -> None:
-        try:
-            await ensure_context_bucket(self.jetstream())
-        except (NATSError, TimeoutError, OSError) as error:
-            log.warning("the bucket of context records cannot be made: %r", error)
 
     async def _look_at_streams(self) -> None:
         """Find what has been deleted or changed, or may be made at last."""

@@ -102,6 +102,10 @@ class Reconciler:
         for key in self._gatherer.waiters.release(ended):
             self._queue.add(key)
 
+    async def send_orphans(self) -> None:
+        """Tell NATS, for ever, what deleted tasks left untold."""
+        await self.memories.orphans.send_for_ever(self.actor.tell)
+
     def forget(self, key: Key) -> None:
         """Forget a task that is deleted."""
         self._cache.drop_task(key)
@@ -115,7 +119,7 @@ class Reconciler:
         self._forget(task.key)
 
     def _forget(self, key: Key) -> None:
-        self.memories.pop(key, None)
+        self.memories.drop(key)
         self._queue.forget(key)
         if self._turnstile:
             self._turnstile.leave(key)

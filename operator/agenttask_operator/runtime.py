@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 
 from prometheus_client import generate_latest
 
+from agenttask_api.cancellation import end
 from agenttask_operator import clock
 from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
@@ -152,9 +153,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Stop everything; work that was begun is safe to begin again."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(*self._running)
         if self._lock:
             await self._lock.release()
         if self._outbox:
@@ -229,6 +228,7 @@ class Runtime:
         for number in range(self._settings.workers):
             self._spawn(self._work(), f"worker-{number}")
         self._spawn(self._resync_for_ever(), "resync")
+        self._spawn(self._reconciler.send_orphans(), "orphans")
         self._spawn(self._keeper.write_for_ever(), "class-status")
         if self._bridge:
             self._spawn(self._bridge.run(), "commands")

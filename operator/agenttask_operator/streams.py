@@ -9,14 +9,17 @@ from types import MappingProxyType
 
 from nats.errors import Error as NATSError
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy
+from nats.js.api import DiscardPolicy, RetentionPolicy, StreamInfo
 from nats.js.api import StreamConfig as JetStreamConfig
 from nats.js.errors import BadRequestError
 
-from agenttask_api.events import StreamConfig
+from agenttask_api.events import StreamConfig, artifact_bucket, artifact_stream
 
 STREAM_IN_USE = 10058
 """JetStream's error code for a stream that exists with another configuration."""
+
+LIST_PAGE = 256
+"""Streams that JetStream lists in one answer (`JSApiListLimit` of nats-server)."""
 
 Findings = Mapping[str, tuple[str, ...]]
 """What is wrong with which stream."""
@@ -29,11 +32,25 @@ async def ensure(jetstream: JetStreamContext, streams: Iterable[StreamConfig]) -
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
+async def compare_artifact_buckets(jetstream: JetStreamContext) -> Findings:
+    """Return what differs in the namespaces' buckets, which couriers make and operators do not."""
+    prefix = artifact_stream(artifact_bucket("")).name
+    try:
+        streams = [s.config for s in await _list(jetstream)]
+    except (NATSError, TimeoutError, OSError) as error:
+        return {f"{prefix}*": (_words(error),)}
+    names = sorted(s.name for s in streams if s.name and s.name.startswith(prefix))
+    by_name = {s.name: s for s in streams}
+    wanted = {n: artifact_stream(n.removeprefix("OBJ_")) for n in names}
+    found = {n: differences(wanted[n], by_name[n]) for n in names}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
 def differences(wanted: StreamConfig, found: JetStreamConfig) -> tuple[str, ...]:
     """Return in words what of a stream is not as documented, where it matters to a reader."""
     ours = to_jetstream(wanted)
     # NATS spells "none" as 0 or -1, and fills in what was left out.
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "subjects": (sorted(ours.subjects or ()), sorted(found.subjects or ())),
         "max_age": (_seconds(ours.max_age), _seconds(found.max_age)),
         "duplicate_window": (_seconds(ours.duplicate_window), _seconds(found.duplicate_window)),
@@ -47,6 +64,10 @@ def differences(wanted: StreamConfig, found: JetStreamConfig) -> tuple[str, ...]
         "discard": (_word(ours.discard), _word(found.discard)),
         "retention": (_word(RetentionPolicy.LIMITS), _word(found.retention)),
     }
+    if wanted.bucket:
+        # Without them a bucket's values cannot be replaced, or be read at once.
+        pairs["allow_rollup_hdrs"] = (True, bool(found.allow_rollup_hdrs))
+        pairs["allow_direct"] = (True, bool(found.allow_direct))
     return tuple(
         f"{k} is {has}, documented {want}" for k, (want, has) in pairs.items() if want != has
     )
@@ -87,6 +108,16 @@ async def _compare(jetstream: JetStreamContext, stream: StreamConfig) -> tuple[s
     except (NATSError, TimeoutError, OSError) as error:
         return (_words(error),)
     return differences(stream, info.config)
+
+
+async def _list(jetstream: JetStreamContext) -> list[StreamInfo]:
+    """Return all streams; NATS gives them by pages."""
+    found: list[StreamInfo] = []
+    while True:
+        page = list(await jetstream.streams_info_iterator(len(found)))
+        found += page
+        if len(page) < LIST_PAGE:
+            return found
 
 
 def _words(error: Exception) -> str:

@@ -69,6 +69,40 @@ async def test_what_is_not_there_is_said(server: NatsServer):
     assert err.startswith("agenttask: no record of task team.fix in cluster 'default'")
 
 
+async def test_the_cluster_that_has_a_record_is_named(server: NatsServer):
+    await store(server.url)
+    _, _, err = agenttask("fix", "-n", "team", "--nats-url", server.url)
+    assert "but in c1: name it with --cluster-id" in err
+
+
+@pytest.mark.parametrize("option", ["--nats-creds", "--nats-nkey", "--nats-ca"])
+@pytest.mark.parametrize("content", [None, "junk", "SUjunk"])
+def test_a_file_that_is_of_no_use_is_named(option: str, content: str | None, tmp_path: Path):
+    path = tmp_path / "given"
+    if content is not None:
+        path.write_text(content, "utf-8")
+    code, out, err = agenttask("fix", "-n", "team", option, str(path))
+    assert (code, out) == (2, "")
+    assert err.startswith(f"agenttask: {option} {path}: ")
+    assert err.count("\n") == 1
+    assert "junk" not in err
+
+
+def test_who_is_not_let_in_learns_which_options_say_who_he_is(tmp_path: Path):
+    config = tmp_path / "nats.conf"
+    config.write_text("authorization { user: u, password: p }", "utf-8")
+    server = NatsServer(tmp_path / "data", nats_binary(), free_port(), ("-c", str(config)))
+    server.start()
+    try:
+        url = f"nats://u:wrong-word@127.0.0.1:{server.port}"
+        code, _, err = agenttask("fix", "-n", "team", "--nats-url", url)
+    finally:
+        server.stop()
+    assert code == 1
+    assert "--nats-creds or --nats-nkey" in err
+    assert "wrong-word" not in err
+
+
 def test_an_unreachable_nats_is_said_in_one_line():
     url = f"nats://127.0.0.1:{free_port()}"
     code, out, err = agenttask("fix", "-n", "team", "--nats-url", url)

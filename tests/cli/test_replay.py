@@ -13,8 +13,8 @@ from tests.servers.nats import NatsServer, free_port, nats_binary
 import nats
 from agenttask_api import names
 from agenttask_api.result import AgentResult
-from agenttask_cli.errors import BadInput
-from agenttask_cli.natsbus import Access
+from agenttask_cli.errors import BadInput, Failed
+from agenttask_cli.natsbus import Access, connected
 from agenttask_cli.replay import replay_task
 from agenttask_cli.replaying import finished_task
 from agenttask_courier.inbox import stored
@@ -69,6 +69,23 @@ async def test_repeat_is_dropped_by_nats(
     assert capsys.readouterr().out.count("NATS had it already") == 3
 
 
+async def test_a_repeat_says_what_the_first_said_of_itself(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    manifest = await finished(World(server, tmp_path), tmp_path)
+    async with connected(Access(server.url)) as jetstream:
+        subject = "agent.results.team.fix"
+        first = await jetstream.get_last_msg("AGENT_RESULTS", subject)
+        config = (await jetstream.stream_info("AGENT_RESULTS")).config
+        assert config.duplicate_window
+        await jetstream.update_stream(config, duplicate_window=0.2)
+        await asyncio.sleep(1)
+        await replay_task(manifest, Access(server.url), "another-cluster")
+        again = await jetstream.get_last_msg("AGENT_RESULTS", subject)
+    assert again.seq == (first.seq or 0) + 1
+    assert again.headers == first.headers
+
+
 async def test_what_the_streams_lost_comes_back_once(server: NatsServer, tmp_path: Path) -> None:
     manifest = await finished(World(server, tmp_path), tmp_path)
     client = await nats.connect(server.url)
@@ -97,5 +114,5 @@ async def test_unfinished_task_is_refused(server: NatsServer, tmp_path: Path) ->
 
 async def test_absent_nats_is_told_with_its_address(tmp_path: Path, server: NatsServer) -> None:
     manifest = await finished(World(server, tmp_path), tmp_path)
-    with pytest.raises(BadInput, match="127.0.0.1:1 cannot be reached"):
+    with pytest.raises(Failed, match="NATS at nats://127.0.0.1:1: "):
         await replay_task(manifest, Access("nats://127.0.0.1:1"), "default")

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.courier.conftest import MakeDocument, write_files
 from tests.servers.nats import NatsServer, free_port
+from tests.servers.natspermissions import write_config
 
 import nats as nats_py
 from agenttask_api.events import STREAMS
@@ -20,33 +20,14 @@ from agenttask_courier.publish import Publisher
 from agenttask_courier.redaction import make_redaction
 from agenttask_courier.settings import Settings
 
-CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 TASK = "team-a.fix-add"
-
-
-def permissions(who: str) -> tuple[list[str], list[str]]:
-    """Return what the contract lets a side publish and subscribe, for namespace team-a."""
-    row = re.search(rf"^\| {who} \| (.*) \| (.*) \|$", CONTRACT.read_text("utf-8"), re.MULTILINE)
-    assert row
-    found = [re.findall(r"`([^`]+)`", cell.replace("NS", "team-a")) for cell in row.groups()]
-    return found[0], found[1]
 
 
 @pytest.fixture
 def strict(tmp_path: Path, nats_server_binary: str) -> Iterator[NatsServer]:
     """A server that knows an administrator and a courier."""
-    publish, subscribe = permissions("courier")
-    allowed = f"publish: {json.dumps(publish)}, subscribe: {json.dumps(subscribe)}"
-    config = tmp_path / "nats.conf"
-    config.write_text(
-        "authorization { users = [ {user: admin, password: a},\n"
-        f"  {{user: courier, password: c, permissions: {{{allowed}}}}} ] }}\n",
-        encoding="utf-8",
-    )
-    script = tmp_path / "nats-server"
-    script.write_text(f'#!/bin/sh\nexec {nats_server_binary} -c {config} "$@"\n', "utf-8")
-    script.chmod(0o755)
-    server = NatsServer(tmp_path / "strict", str(script), free_port())
+    options = ("-c", str(write_config(tmp_path, "courier")))
+    server = NatsServer(tmp_path / "strict", nats_server_binary, free_port(), options)
     server.start()
     yield server
     server.stop()
@@ -55,10 +36,10 @@ def strict(tmp_path: Path, nats_server_binary: str) -> Iterator[NatsServer]:
 async def test_the_contracts_permissions_are_enough(
     places: Places, strict: NatsServer, make_unreachable: MakeDocument, tmp_path: Path
 ):
-    admin = await nats_py.connect(strict.url, user="admin", password="a")
+    admin = await nats_py.connect(strict.url, user="admin", password="admin")
     for stream in STREAMS:
         await admin.jetstream().add_stream(name=stream.name, subjects=list(stream.subjects))
-    write_files(places.nats_creds, {"username": "courier", "password": "c"})
+    write_files(places.nats_creds, {"username": "courier", "password": "courier"})
     document = make_unreachable()
     publisher = Publisher(Settings("http://x", strict.url, pod_uid="p"), document, places)
     publisher.start()
@@ -100,6 +81,7 @@ async def stop(publisher: Publisher, serving: "asyncio.Task[None]") -> None:
         "agent.cmd.execute",
         "$JS.API.STREAM.DELETE.AGENT_RESULTS",
         "$O.agent-artifacts-team-b.M.x",
+        "_INBOX_agenttask_operator.x",
     ],
 )
 async def test_they_are_no_more_than_enough(strict: NatsServer, subject: str):
@@ -108,7 +90,9 @@ async def test_they_are_no_more_than_enough(strict: NatsServer, subject: str):
     async def complain(error: Exception) -> None:
         await refused.put(str(error))
 
-    courier = await nats_py.connect(strict.url, user="courier", password="c", error_cb=complain)
+    courier = await nats_py.connect(
+        strict.url, user="courier", password="courier", error_cb=complain
+    )
     await courier.publish(subject, b"{}")
     words = await asyncio.wait_for(refused.get(), 10)
     await courier.close()

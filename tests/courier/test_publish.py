@@ -2,15 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from nats.js.api import RawStreamMsg
 from tests.courier.conftest import MakeDocument, write_files
-from tests.servers.nats import NatsServer
+from tests.servers import natslogins
+from tests.servers.nats import NatsServer, free_port
 
 import nats as nats_py
+from agenttask_api.cancellation import end
+from agenttask_api.events import STREAMS
 from agenttask_api.reasons import Reason
 from agenttask_api.result import MAX_RESULT_BYTES, AgentReport, AgentResult, Operation
 from agenttask_api.status import Phase, Usage
@@ -81,7 +84,7 @@ async def test_buffer_is_bounded_in_bytes_too(publisher: Publisher):
     for _ in range(300):
         publisher.event("progress", "1", "x" * 60_000)
     assert publisher.dropped > 100
-    assert sum(len(m.payload) for m in publisher._waiting) <= publish.MAX_WAITING_BYTES
+    assert sum(map(len, publisher._waiting)) <= publish.MAX_WAITING_BYTES
 
 
 async def test_events_wait_for_nats(publisher: Publisher, nats: NatsServer):
@@ -102,6 +105,51 @@ def test_credentials_come_from_the_mounted_files(places: Places):
     write_files(places.nats_creds, {"user.creds": "x", "token": "t\n"})
     found = credential_options(places)
     assert found == {"user_credentials": str(places.nats_creds / "user.creds"), "token": "t"}
+
+
+@pytest.mark.parametrize("way", [*natslogins.FILES, *natslogins.WORDS])
+async def test_every_way_to_log_in(
+    way: Callable[[Path], natslogins.Login],
+    places: Places,
+    make_unreachable: MakeDocument,
+    nats_server_binary: str,
+    tmp_path: Path,
+):
+    login = way(tmp_path)
+    server = NatsServer(tmp_path / "s", nats_server_binary, free_port(), login.options)
+    server.start()
+    settings = Settings("http://x", server.url, pod_uid="pod-1")
+    stranger = Publisher(settings, make_unreachable(), Places.below(tmp_path / "other"))
+    natslogins.write(places.nats_creds, login.credentials)
+    natslogins.write(places.nats_tls, login.tls)
+    known = Publisher(settings, make_unreachable(), places)
+    try:
+        known.start()
+        stranger.start()
+        await asyncio.wait_for(known.deliver((), b"{}"), 20)
+        refused = asyncio.create_task(stranger.connection())
+        await asyncio.wait({refused}, timeout=1)
+        assert not refused.done()
+        await end(refused)
+    finally:
+        server.stop()
+        await asyncio.gather(known.close(), stranger.close())
+
+
+async def test_stream_that_a_courier_makes_is_as_documented(publisher: Publisher, nats: NatsServer):
+    publisher.start()
+    publisher.event("started", "Running")
+    await asyncio.wait_for(publisher.deliver((), b"{}"), 10)
+    await asyncio.wait_for(publisher.events_sent(), 10)
+    client = await nats_py.connect(nats.url)
+    for stream in STREAMS[:2]:
+        config = (await client.jetstream().stream_info(stream.name)).config
+        assert (config.max_msg_size, config.max_age, config.duplicate_window) == (
+            stream.max_message_bytes,
+            stream.max_age_seconds,
+            stream.duplicate_window_seconds,
+        )
+    await client.close()
 
 
 def account(document: MakeDocument, report: AgentReport | None) -> Account:

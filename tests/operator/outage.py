@@ -97,15 +97,7 @@ class World:
 
     def courier(self, name: str) -> Publisher:
         """Begin the courier of a task's pod: its agent has attached."""
-        identity = TaskIdentity(
-            namespace="team", name=name, uid=uid_of(name), run_id="1", run_key=run_key()
-        )
-        document = build_document(identity, SPEC.prompt or "", SPEC, CLASS, grant(SPEC, CLASS))
-        settings = Settings("http://x", self.server.url, pod_uid=f"pod-{name}-1")
-        courier = Publisher(settings, document, Places.below(self.folder))
-        courier.start()
-        courier.event("started", "Running")
-        courier.event("progress", "1")
+        courier = start_courier(self.server.url, self.folder, name)
         self.couriers[name] = courier
         return courier
 
@@ -143,6 +135,20 @@ class World:
         return is_final(task.status) and found.get("EventsPublished") == "True"
 
 
+def start_courier(url: str, folder: Path, name: str) -> Publisher:
+    """Return a courier that has told of its start and its first step."""
+    identity = TaskIdentity(
+        namespace="team", name=name, uid=uid_of(name), run_id="1", run_key=run_key()
+    )
+    document = build_document(identity, SPEC.prompt or "", SPEC, CLASS, grant(SPEC, CLASS))
+    settings = Settings("http://x", url, pod_uid=f"pod-{name}-1")
+    courier = Publisher(settings, document, Places.below(folder))
+    courier.start()
+    courier.event("started", "Running")
+    courier.event("progress", "1")
+    return courier
+
+
 async def subjects(server: NatsServer) -> dict[str, list[tuple[str, str]]]:
     """Return what the stream of events holds by task: kind and message id, in order."""
     client = await nats.connect(server.url)
@@ -171,4 +177,4 @@ async def until_over(world: World, operator: Operator, *names_: str, rounds: int
     raise AssertionError({n: world.status(n) for n in names_ if not world.over(n)})
 
 
-__all__ = ["Operator", "World", "subjects", "until_over"]
+__all__ = ["Operator", "World", "start_courier", "subjects", "until_over"]

@@ -11,6 +11,7 @@ import pytest
 from tests.operator.builders import NOW
 from tests.schemas import valid
 from tests.servers.nats import NatsServer, free_port, nats_binary
+from tests.servers.natspermissions import write_config
 
 import nats
 from agenttask_api.commands import COMMANDS_STREAM, CommandKind, command_subject
@@ -441,29 +442,12 @@ async def test_a_server_that_forgot_the_stream_gets_it_again(server, client, mon
         assert (await client.ask(CommandKind.EXECUTE, {"spec": SPEC}))["ok"]
 
 
-PERMISSIONS = """
-accounts {
-  APP {
-    jetstream: enabled
-    users = [
-      {user: operator, password: o}
-      {user: a, password: a, permissions: {
-        publish: ["agent.cmd.*.a"], subscribe: ["_INBOX_a.>"]}}
-    ]
-  }
-}
-"""
-
-
 async def test_nats_permissions_keep_tenants_apart(binary, tmp_path):
     """The subject is what NATS can hold a tenant to: the reason why it names the tenant."""
-    (tmp_path / "nats.conf").write_text(PERMISSIONS, encoding="utf-8")
-    configured = tmp_path / "configured"
-    configured.write_text(f'#!/bin/sh\nexec {binary} -c {tmp_path}/nats.conf "$@"\n', "utf-8")
-    configured.chmod(0o755)
-    server = NatsServer(tmp_path / "data", str(configured), free_port())
+    options = ("-c", str(write_config(tmp_path, "operator", "tenant")))
+    server = NatsServer(tmp_path / "data", binary, free_port(), options)
     server.start()
-    operator = Outbox(server.url.replace("//", "//operator:o@"))
+    operator = Outbox(server.url.replace("//", "//operator:operator@"))
     operator.start()
     denied, api = [], Api()
 
@@ -472,7 +456,7 @@ async def test_nats_permissions_keep_tenants_apart(binary, tmp_path):
 
     task = asyncio.create_task(new_bridge(operator, api).run())
     client = await nats.connect(
-        server.url, user="a", password="a", inbox_prefix="_INBOX_a", error_cb=complain
+        server.url, user="tenant", password="tenant", inbox_prefix="_INBOX_a", error_cb=complain
     )
     try:
         answers = await client.subscribe("_INBOX_a.1")

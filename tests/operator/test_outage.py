@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,18 +12,22 @@ from pathlib import Path
 import pytest
 from tests.operator.builders import dead, digest, running
 from tests.operator.outage import World, subjects, until_over
+from tests.operator.outage_couriers import Couriers, rss
 from tests.operator.test_outbox import count, until
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_api import names
 from agenttask_courier.inbox import stored
+from agenttask_courier.publish import MAX_WAITING_EVENTS
 
 POINTS = ("before it is applied", "before its Job", "at work", "at its end", "after its end")
 LONG = bool(os.environ.get("AGENTTASK_SLOW_TESTS"))
 SECONDS = float(os.environ.get("AGENTTASK_OUTAGE_SECONDS", "600" if LONG else "4"))
 TASKS_AT_WORK = 200 if LONG else 30
-GROWTH_BYTES = 40 * 1024 * 1024
-"""What one process may grow by that plays the operator and every courier at once."""
+OPERATOR_GROWTH = 16 * 1024 * 1024
+"""What the process of the operator (and of the pretended cluster) may grow by."""
+COURIER_GROWTH = MAX_WAITING_EVENTS * 512
+"""What each courier may grow by: all its buffer holds, payload and place."""
 
 
 @pytest.fixture
@@ -39,6 +44,10 @@ async def ends_well(world, name, path):
     await asyncio.wait_for(courier.deliver((stored("change.patch", path),), b"{}"), 60)
     await asyncio.wait_for(courier.events_sent(), 60)
     await courier.close()
+    reports_its_end(world, name)
+
+
+def reports_its_end(world, name):
     world.pod(
         name,
         dead(names.COURIER, 0, digest(stored=True)),
@@ -183,56 +192,57 @@ def fill(path: Path) -> None:
     raise AssertionError("the disk is larger than it is said to be")
 
 
-def rss() -> int:
-    return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 async def test_away_for_long_under_many_tasks(server, tmp_path):
     """Ten minutes under 200 tasks with AGENTTASK_SLOW_TESTS, seconds under some without."""
     world = World(server, tmp_path)
     operator = await world.operator()
     names_ = [f"fix-{n}" for n in range(TASKS_AT_WORK)]
-    patch = tmp_path / "change.patch"
-    patch.write_bytes(b"x" * 10_000)
+    early, late = names_[: TASKS_AT_WORK // 4], names_[TASKS_AT_WORK // 4 :]
+    (tmp_path / "change.patch").write_bytes(b"x" * 10_000)
     world.add(*names_)
     await operator.work(*names_)
+    couriers = await Couriers.start(server.url, tmp_path, *late)
     for name in names_:
         world.pod(name, running(names.AGENT), phase="Running")
+    for name in early:
         world.courier(name)
     await operator.work(*names_)
-    await asyncio.gather(*(world.couriers[n].events_sent() for n in names_))
+    await asyncio.gather(*(world.couriers[n].events_sent() for n in early))
+    await asyncio.gather(*(world.couriers[n].close() for n in early))
+    theirs = await couriers.ask("sent")
 
     server.stop()
     await until(lambda: not operator.outbox.connected)
-    begun, before, steps = time.monotonic(), rss(), 1
-    early = names_[: TASKS_AT_WORK // 4]
+    begun, ours, steps = time.monotonic(), rss(), 1
     for name in early:
         world.pod(name, dead(names.AGENT, 137, reason="OOMKilled"), phase="Failed")
         world.job_ends(name, "Failed")
     while time.monotonic() < begun + SECONDS:
         await operator.work(*names_)
-        for name in names_[len(early) :]:
-            world.couriers[name].event("progress", str(steps := steps + 1))
+        theirs_now = await couriers.ask(f"progress {(steps := steps + 1)}")
         await asyncio.sleep(1)
-    grown = rss() - before
+    grown, each = rss() - ours, (theirs_now - theirs) // len(late)
+    sys.stdout.write(f"{steps} events: operator +{grown} B, each of {len(late)} couriers +{each}\n")
     told = {n: world.status(n)["phase"] for n in names_}
-    assert Counter(told.values()) == Counter(
-        {"Failed": len(early), "Running": TASKS_AT_WORK - len(early)}
-    )
+    assert Counter(told.values()) == Counter({"Failed": len(early), "Running": len(late)})
 
     server.start()
-    await asyncio.gather(*(ends_well(world, n, patch) for n in names_[len(early) :]))
+    await couriers.ask("deliver")
+    for name in late:
+        reports_its_end(world, name)
     try:
         await until_over(world, operator, *names_)
         found = await subjects(server)
         results = await count(server, "AGENT_RESULTS")
     finally:
-        await asyncio.gather(*(world.couriers[n].close() for n in early))
+        await couriers.close()
         await operator.outbox.close()
     assert set(found) == set(names_)
     for name in names_:
         kinds = Counter(k for k, _ in found[name])
         assert (kinds["started"], kinds["completed"] + kinds["failed"]) == (1, 1)
         assert len({i for _, i in found[name]}) == len(found[name])
+        assert kinds["progress"] == (1 if name in early else steps)
     assert results == TASKS_AT_WORK
-    assert grown < GROWTH_BYTES
+    assert grown < OPERATOR_GROWTH
+    assert each < COURIER_GROWTH

@@ -5,12 +5,19 @@ import asyncio
 import pytest
 from tests.operator.builders import NOW, make_class
 from tests.operator.test_outbox import message, until
-from tests.servers.certs import make_certificates
+from tests.servers import natslogins
 from tests.servers.nats import NatsServer, free_port, nats_binary
-from tests.servers.natsauth import creds_config, nkey_config
+from tests.servers.natsauth import nkey_config
 
 import nats
-from agenttask_api.events import LEDGER_STREAM, STREAMS
+from agenttask_api.events import (
+    ARTIFACT_TTL_SECONDS,
+    LEDGER_STREAM,
+    RECORDS_STREAM,
+    STREAMS,
+    artifact_bucket,
+    artifact_stream,
+)
 from agenttask_operator import outbox as outbox_module
 from agenttask_operator.cache import Cache
 from agenttask_operator.classstatus import NatsState, class_status
@@ -19,6 +26,7 @@ from agenttask_operator.metrics import Gauges
 from agenttask_operator.models import Health
 from agenttask_operator.outbox import Access, Outbox
 from agenttask_operator.queue import WorkQueue
+from agenttask_operator.streams import LIST_PAGE, compare_artifact_buckets
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ async def test_everything_is_made_as_documented_and_nothing_differs(server):
     try:
         assert await outbox.reachable()
         assert outbox.findings == {}
-        for stream in (*STREAMS, LEDGER_STREAM):
+        for stream in (*STREAMS, LEDGER_STREAM, RECORDS_STREAM):
             assert (await outbox.jetstream().stream_info(stream.name)).config.name == stream.name
     finally:
         await outbox.close()
@@ -68,6 +76,54 @@ async def test_stream_that_differs_is_told_and_left_as_it_is(server, caplog):
         await outbox.close()
 
 
+async def test_buckets_that_differ_are_told_and_left_as_they_are(server):
+    client = await nats.connect(server.url)
+    jetstream = client.jetstream()
+    await jetstream.create_key_value(bucket="agent-context", ttl=60)
+    await jetstream.create_key_value(bucket="agent-runs", history=5)
+    await jetstream.create_object_store("agent-artifacts-short", ttl=3600)
+    # As the courier makes one.
+    await jetstream.create_object_store("agent-artifacts-team", ttl=ARTIFACT_TTL_SECONDS)
+    outbox = await started(server.url)
+    try:
+        assert await outbox.reachable()
+        found = dict(outbox.findings)
+        kept = (await jetstream.stream_info("OBJ_agent-artifacts-short")).config
+    finally:
+        await client.close()
+        await outbox.close()
+    assert set(found) == {"KV_agent-context", "KV_agent-runs", "OBJ_agent-artifacts-short"}
+    assert found["OBJ_agent-artifacts-short"] == ("max_age is 3600, documented 2592000",)
+    assert "max_msgs_per_subject is 5, documented 1" in found["KV_agent-runs"]
+    assert "max_age is 60, documented 15552000" in found["KV_agent-context"]
+    assert kept.max_age == 3600
+
+
+async def test_bucket_that_cannot_replace_a_value_is_told(server):
+    wanted = artifact_stream(artifact_bucket("team"))
+    client = await nats.connect(server.url)
+    await client.jetstream().add_stream(
+        name=wanted.name, subjects=list(wanted.subjects), max_age=wanted.max_age_seconds
+    )
+    try:
+        found = await compare_artifact_buckets(client.jetstream())
+    finally:
+        await client.close()
+    assert "allow_rollup_hdrs is False, documented True" in found[wanted.name]
+
+
+async def test_buckets_beyond_one_page_of_answers_are_compared(server):
+    client = await nats.connect(server.url)
+    jetstream = client.jetstream()
+    for number in range(LIST_PAGE + 1):
+        await jetstream.add_stream(name=f"A{number}", subjects=[f"a.{number}"], storage="memory")
+    await jetstream.create_object_store("agent-artifacts-team", ttl=60)
+    try:
+        assert set(await compare_artifact_buckets(jetstream)) == {"OBJ_agent-artifacts-team"}
+    finally:
+        await client.close()
+
+
 async def test_deleted_stream_is_made_again_by_the_next_message(server):
     outbox = await started(server.url)
     try:
@@ -86,7 +142,8 @@ async def test_streams_that_may_not_be_made_do_not_keep_messages_from_those_that
     config = tmp_path / "nats.conf"
     config.write_text(
         "authorization { users = [ {user: admin, password: a}, {user: op, password: o,"
-        ' permissions: {publish: ["agent.response.>"], subscribe: ["_INBOX.>"]}} ] }\n',
+        ' permissions: {publish: ["agent.response.>"],'
+        ' subscribe: ["_INBOX_agenttask_operator.>"]}} ] }\n',
         "utf-8",
     )
     server = NatsServer(tmp_path / "s", nats_binary(), free_port(), ("-c", str(config)))
@@ -96,7 +153,8 @@ async def test_streams_that_may_not_be_made_do_not_keep_messages_from_those_that
     outbox = await started(server.url.replace("//", "//op:o@"))
     try:
         await until(lambda: outbox.connected)
-        assert set(outbox.findings) == {s.name for s in (*STREAMS, LEDGER_STREAM)}
+        ours = {s.name for s in (*STREAMS, LEDGER_STREAM, RECORDS_STREAM)}
+        assert set(outbox.findings) == {*ours, "OBJ_agent-artifacts-*"}
         assert await outbox.publish([message()])
         assert not await outbox.publish([message("r", "agent.results.team.fix")])
     finally:
@@ -131,36 +189,22 @@ def test_metrics_say_how_nats_is():
     assert (sample.labels, sample.value) == ({"stream": "CONTEXT"}, 2)
 
 
-def tls(folder):
-    certs = make_certificates(folder / "certs")
-    (folder / "tls").mkdir()
-    (folder / "tls" / "ca.crt").write_bytes(certs.ca.read_bytes())
-    options = ("--tls", "--tlscert", str(certs.cert), "--tlskey", str(certs.key))
-    return options, Access(tls=str(folder / "tls"))
+def access_of(login, folder):
+    """Lay the client's files out for the operator's settings."""
+    held = natslogins.write(folder / "held", login.credentials)
+    files = {"creds": "user.creds", "nkey": "nkey"}
+    found = {k: str(held / name) for k, name in files.items() if name in login.credentials}
+    if login.tls:
+        found["tls"] = str(natslogins.write(folder / "tls", login.tls))
+    return Access(**found)
 
 
-def mutual_tls(folder):
-    options, access = tls(folder)
-    for name, source in (("tls.crt", "server.crt"), ("tls.key", "server.key")):
-        (folder / "tls" / name).write_bytes((folder / "certs" / source).read_bytes())
-    return (*options, "--tlsverify", "--tlscacert", str(folder / "certs" / "ca.crt")), access
-
-
-def nkey(folder):
-    config, seed = nkey_config(folder)
-    return ("-c", str(config)), Access(nkey=str(seed))
-
-
-def creds(folder):
-    config, file = creds_config(folder)
-    return ("-c", str(config)), Access(creds=str(file))
-
-
-@pytest.mark.parametrize("way", [tls, mutual_tls, nkey, creds])
+@pytest.mark.parametrize("way", natslogins.FILES)
 async def test_every_way_to_log_in(way, tmp_path):
-    options, access = way(tmp_path)
-    server = NatsServer(tmp_path / "s", nats_binary(), free_port(), options)
+    login = way(tmp_path)
+    server = NatsServer(tmp_path / "s", nats_binary(), free_port(), login.options)
     server.start()
+    access = access_of(login, tmp_path)
     known, stranger = await started(server.url, access), await started(server.url)
     try:
         assert await known.publish([message()])

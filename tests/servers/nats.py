@@ -8,21 +8,23 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-FALLBACK = Path("/tmp/b/nats-server")
 START_SECONDS = 10.0
 
 
 def nats_binary() -> str:
-    """Return nats-server: from AGENTTASK_NATS_SERVER, else as the project's cluster builds it."""
+    """Return nats-server: AGENTTASK_NATS_SERVER, as the cluster's tools build it, or the PATH's."""
     if given := os.environ.get("AGENTTASK_NATS_SERVER"):
         return given
+    return built("nats-server") or "nats-server"
+
+
+def built(name: str) -> str:
+    """Return a program as the project's cluster builds it; empty = it cannot be built here."""
     kind = Path(__file__).parents[2] / "hack" / "cluster" / "kind"
-    if kind.exists():
-        argv = [str(kind), "binary", "nats-server"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode == 0 and Path(done.stdout.strip()).exists():
-            return done.stdout.strip()
-    return str(FALLBACK)
+    argv = [str(kind), "binary", name]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    path = done.stdout.strip()
+    return path if done.returncode == 0 and Path(path).exists() else ""
 
 
 @dataclass

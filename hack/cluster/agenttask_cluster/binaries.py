@@ -66,6 +66,7 @@ PROGRAMS = {
         *map(_kubernetes, ("kubectl", "kube-apiserver", "kube-controller-manager")),
         *map(_kubernetes, ("kube-scheduler", "kubelet", "kube-proxy")),
         Program("nats-server", "nats", "github.com/nats-io/nats-server/v2"),
+        Program("nats-objects", "nats-objects", "."),
         Program("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
         Program("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
         Program("promtool", "promtool", "github.com/prometheus/prometheus/cmd/promtool"),
@@ -77,8 +78,8 @@ PROGRAMS = {
         Program("argocd", "argocd", "github.com/argoproj/argo-cd/v3/cmd"),
     )
 }
-ON_DEMAND = ("promtool", "kustomize-controller", "argocd")
-"""Built only when asked for by name: minutes, for what few need."""
+ON_DEMAND = ("nats-objects", "promtool", "kustomize-controller", "argocd")
+"""Built only when asked for by name, for what few need: minutes, but for the first."""
 CLUSTER = [
     name for name in PROGRAMS if name not in ("nats-server", "helm", "kubeconform", *ON_DEMAND)
 ]
