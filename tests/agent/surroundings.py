@@ -77,7 +77,7 @@ class Surroundings:
         size = path.stat().st_size if path.exists() else 0
         result = self.tools.toolbox.call(operation, dict(arguments))
         assert isinstance(result, ToolResult)
-        assert "internal error" not in (result.error or ""), (arguments, result.error)
+        assert not (result.error or "").startswith("internal error: "), (arguments, result.error)
         assert result.ok is (result.error is None)
         json.dumps(result.to_json(), allow_nan=False)
         result.for_model().encode()
