@@ -48,9 +48,10 @@ def manifest_texts(job: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the free texts of the task document in a Job's manifest.
 
     They include what the spec only refers to: prompt and context from ConfigMaps and tasks.
+    A Job from which an admission webhook took the document has none.
     """
-    annotations = job["spec"]["template"]["metadata"]["annotations"]
-    return confidential_texts(json.loads(annotations[names.TASK_ANNOTATION]))
+    annotations = job["spec"]["template"]["metadata"].get("annotations") or {}
+    return confidential_texts(json.loads(annotations.get(names.TASK_ANNOTATION, "{}")))
 
 
 def _forms(text: str) -> Iterator[str]:

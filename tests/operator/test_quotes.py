@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.operator.builders import DEFAULTS, make_task
 
-from agenttask_operator.quotes import confidential_texts, without_values
+from agenttask_operator.quotes import confidential_texts, manifest_texts, without_values
 
 PROMPT = 'Add "hello" to utils.py,\nand nothing else'
 QUOTA = 'pods "fix-1" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=2'
@@ -60,3 +60,9 @@ def test_free_texts_of_a_spec_are_confidential():
     assert {"the prompt", "the context", "the value", "the test", "the rubric"} <= texts
     assert "the requirement" in texts
     assert DEFAULTS.agent_image not in texts
+
+
+def test_job_without_its_document_has_no_texts():
+    bare = {"spec": {"template": {"metadata": {}}}}
+    other = {"spec": {"template": {"metadata": {"annotations": {"team": "a"}}}}}
+    assert manifest_texts(bare) == manifest_texts(other) == ()
