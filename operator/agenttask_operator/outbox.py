@@ -39,6 +39,7 @@ FETCH_SECONDS = 1.5
 """Together with SEND_SECONDS the three seconds that a status waits for NATS at most."""
 CONNECT_SECONDS = 3.0
 RECONNECT_SECONDS = 1
+CLOSE_SECONDS = 2.0
 NO_RESPONDERS_PAUSE_SECONDS = 0.25
 NO_RESPONDERS_TRIES = 3
 """A stream that was deleted is made again; one whose leader moves has no responder for a moment."""
@@ -64,10 +65,10 @@ class Access:
 class Outbox:
     """Sends messages and fetches results, or says that it cannot."""
 
-    def __init__(self, url: str, access: Access = Access()) -> None:
+    def __init__(self, url: str, access: Access = Access(), client: Client | None = None) -> None:
         self._url = url
         self._access = access
-        self._client = Client()
+        self._client = client or Client()
         self._closed = asyncio.Event()
         self._ready = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
@@ -245,9 +246,13 @@ class Outbox:
 
 
 async def _close(client: Client) -> None:
-    """Close a connection that there is; nats-py fails to close one that never was."""
+    """Close a connection that there is; one that is lost meanwhile is as good as closed.
+
+    nats-py fails to close one that never was, and one that it has yet to find lost.
+    """
     if client.is_connected or client.is_reconnecting:
-        await client.close()
+        with contextlib.suppress(NATSError, TimeoutError, OSError):
+            await asyncio.wait_for(client.close(), CLOSE_SECONDS)
 
 
 def login(access: Access) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class SmallApi:
         self.silent = False
         """Whether watches stay open and say nothing."""
         self.hanging = False
-        """Whether Jobs are taken and never answered."""
+        """Whether what is written is taken and never answered."""
         self.asked = 0
         self.port = 0
         self._closing = asyncio.Event()
@@ -43,7 +43,7 @@ class SmallApi:
         self.asked += 1
         if request.query.get("watch") == "true":
             return await self._watch(request)
-        if request.method == "POST" and self.hanging:
+        if request.method != "GET" and self.hanging:
             await self._closing.wait()
         plural = request.path.rpartition("/")[2]
         items = self.items.get(plural, []) if request.method == "GET" else []

@@ -8,6 +8,7 @@ import pytest
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 import nats
+from nats.aio.client import Client
 from agenttask_api.events import STREAMS
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
 from agenttask_operator.messages import Message
@@ -148,3 +149,18 @@ async def test_stream_of_another_configuration_is_used_as_it_is(server):
 
 async def test_subject_without_a_stream_is_not_taken(outbox):
     assert not await outbox.publish([message(subject="elsewhere")])
+
+
+class LostUnnoticed(Client):
+    """A connection that is gone while nats-py still takes it for one."""
+
+    is_connected = True
+
+    async def close(self) -> None:
+        raise ConnectionResetError("Connection lost")
+
+
+async def test_connection_that_is_lost_while_it_is_closed_is_closed():
+    outbox = Outbox("nats://127.0.0.1:1", client=LostUnnoticed())
+    await asyncio.wait_for(outbox.close(), 10)
+    assert not await outbox.reachable()
