@@ -5,10 +5,10 @@ import hashlib
 import time
 
 import pytest
+from nats.aio.client import Client
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 import nats
-from nats.aio.client import Client
 from agenttask_api.events import STREAMS
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
 from agenttask_operator.messages import Message
