@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import httpx
+import aiohttp
 from pydantic import ValidationError
 
 from agenttask_api.clonefacts import Submodule
@@ -89,14 +89,31 @@ async def ask_verifier(places: Places, document: TaskDocument, checkout: Checkou
         setup=document.setup,
         verify=document.verify,
     )
-    transport = httpx.AsyncHTTPTransport(uds=str(places.verifier_socket))
     try:
-        async with httpx.AsyncClient(transport=transport, timeout=None) as client:
-            answer = await client.post("http://verifier/verify", json=request.to_api())
-            answer.raise_for_status()
-            return VerifyAnswer.model_validate_json(answer.content[:MAX_ANSWER_BYTES])
-    except (httpx.HTTPError, ValidationError) as error:
+        content = await _post(places.verifier_socket, request)
+        return VerifyAnswer.model_validate_json(content)
+    except (aiohttp.ClientError, OSError, ValidationError) as error:
         raise VerifierGone(f"the verifier did not answer: {type(error).__name__}") from error
+
+
+async def _post(socket: Path, request: VerifyRequest) -> bytes:
+    limits = aiohttp.ClientTimeout(total=None)
+    connector = aiohttp.UnixConnector(path=str(socket))
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=limits, raise_for_status=True) as client,
+        client.post(
+            "http://verifier/verify", json=request.to_api(), allow_redirects=False
+        ) as answer,
+    ):
+        return await _at_most(answer.content, MAX_ANSWER_BYTES)
+
+
+async def _at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """Return the body, cut at the limit: who runs the checks may answer anything."""
+    try:
+        return await content.readexactly(limit)
+    except asyncio.IncompleteReadError as shorter:
+        return shorter.partial
 
 
 def conclude(answer: VerifyAnswer, checkout: Checkout) -> Checked:

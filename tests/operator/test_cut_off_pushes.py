@@ -1,6 +1,17 @@
 """What the operator makes of a push that was under way when the pod died."""
 
-from tests.operator.builders import NOW, dead, digest, make_job, make_pod, run_key
+from tests.operator.builders import (
+    NOW,
+    dead,
+    digest,
+    judged,
+    make_facts,
+    make_job,
+    make_pod,
+    make_task,
+    run_key,
+)
+from tests.operator.world import settle
 
 from agenttask_api import names
 from agenttask_operator.outcome import decide_outcome
@@ -43,3 +54,11 @@ def test_push_that_ended_is_not_spoken_of():
     found = outcome(digest("Publishing", "", final=False, commit=COMMIT, verdict=""), 1)
     assert found.reason == "NoResult"
     assert "push" not in found.message
+
+
+def test_cancelled_run_tells_of_its_push():
+    pod = judged("PushInterrupted", "Failed", message=SAID, run_key=run_key(cancel=True), **BEGUN)
+    facts = make_facts(make_task(cancel=True), created=make_job().key.name, pods=(pod,))
+    status = settle(facts)[0].task.status
+    assert status.phase == "Cancelled"
+    assert status.message.startswith(f"the run was cancelled; {SAID}")
