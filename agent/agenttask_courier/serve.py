@@ -18,7 +18,7 @@ from agenttask_api import events
 from agenttask_api.cancellation import end
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest
-from agenttask_api.door import DoorEvent, Receipt
+from agenttask_api.door import LOG, DoorEvent, Receipt
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
@@ -329,6 +329,8 @@ class Courier:
     def _on_event(self, event: DoorEvent) -> None:
         self.around.on_event(event)
         self.log_service.tell(*told(event))
+        if event.type == LOG:
+            return
         data = self.redaction.values({**event.data, "type": event.type})
         message = self.redaction.text(event.message)
         self.publisher.event(events.PROGRESS, str(event.step), message, data)
