@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.courier.conftest import MakeDocument, Origin
 from tests.courier.pod import Pod, eventually, running_pod
+from tests.courier.test_base_moved import KEPT, colleague
 from tests.courier.test_process import courier, root
 from tests.servers.vllm import VLLM
 
@@ -85,6 +86,24 @@ async def test_push_that_arrived_is_a_success_though_its_answer_never_came(
             assert said.pushing == ""
             assert origin.commit(BRANCH) == said.commit
             assert read_mark(places.push_mark) is None
+
+
+async def test_work_that_was_kept_though_its_answer_never_came_is_named(
+    places: Places, origin: Origin, make_document: MakeDocument, vllm: VLLM
+):
+    output = {"mode": "Branch", "branch": "main"}
+    async with running_pod(places, make_document(output=output, clocks=GRACE), vllm.url) as pod:
+        await pod.agent.attach()
+        theirs = colleague(origin, {"src/calc.py": "def add(a, b):\n    return sum((a, b))\n"})
+        pod.agent.commit(FIX)
+        with held(origin, "post-receive") as there:
+            await pod.agent.hand_in()
+            await eventually(there.exists)
+            pod.courier.terminate()
+            said = await pod.settled()
+    assert (said.reason, said.branch, said.pushing) == ("BaseMoved", KEPT, "")
+    assert origin.commit(KEPT) == said.commit
+    assert origin.commit("main") == theirs
 
 
 async def test_courier_killed_while_pushing_says_so_when_it_comes_back(
