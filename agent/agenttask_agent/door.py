@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
-from agenttask_api.door import MAX_EVENT_BYTES, DoorEvent, Receipt
+from agenttask_api.door import LOG, MAX_EVENT_BYTES, DoorEvent, Receipt
 from agenttask_api.result import AgentReport
 
 ORDINARY_SECONDS = 30.0
@@ -23,6 +23,8 @@ UPLOAD_SECONDS = 120.0
 EVENT_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
 MAX_WAITING_EVENTS = 1000
+MAX_WAITING_BEFORE_LOGS = 100
+"""With more events waiting than that no log lines are added: progress goes before them."""
 
 
 class DoorClosed(Exception):
@@ -63,6 +65,7 @@ class Door:
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
         self.lost_events = 0
+        self.lost_logs = 0
         self._events: queue.Queue[bytes] = queue.Queue(MAX_WAITING_EVENTS)
         self._sender: threading.Thread | None = None
 
@@ -80,6 +83,9 @@ class Door:
 
     def tell(self, event: DoorEvent) -> None:
         """Send one event soon; what cannot be sent is counted and forgotten."""
+        if event.type == LOG and self._events.qsize() > MAX_WAITING_BEFORE_LOGS:
+            self.lost_logs += 1
+            return
         body = event.model_dump_json(by_alias=True).encode(errors="replace")
         if self._sender is None:
             self._sender = threading.Thread(target=self._send_events, name="events", daemon=True)

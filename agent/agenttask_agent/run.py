@@ -22,6 +22,7 @@ from agenttask_agent.equipment import Equipment, equipped
 from agenttask_agent.frame import Frame
 from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.limits import Budget, Limits
+from agenttask_agent.loglines import log_event
 from agenttask_agent.messages import Message
 from agenttask_agent.models.openai import OpenAIModel, Sampling
 from agenttask_agent.models.probe import choose_profile, probe
@@ -80,7 +81,10 @@ def run_agent(paths: Paths, patience: Patience) -> int:
         wait_for_door(paths.door_socket, patience.door_seconds)
         with open_client(paths.door_socket) as client:
             door = Door(client)
-            with door.lifeline(), equipped(document, paths, client, _note) as equipment:
+            with (
+                door.lifeline(),
+                equipped(document, paths, client, partial(_note, door)) as equipment,
+            ):
                 return Run(document, paths, patience, door, equipment).run()
     except TryAnotherPod as error:
         return _say(names.EX_TEMPFAIL, str(error))
@@ -96,8 +100,9 @@ def _say(code: int, message: str) -> int:
     return code
 
 
-def _note(message: str) -> None:
+def _note(door: Door, message: str) -> None:
     _say(names.EX_OK, message)
+    door.tell(log_event(0, message))
 
 
 class Run:
@@ -162,6 +167,7 @@ class Run:
             return stop.outcome
         except Exception as error:
             traceback.print_exc()
+            self.transcript.log(self.redactor.text(traceback.format_exc()))
             return Outcome(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
     def _opening(self) -> list[Message]:
@@ -213,6 +219,7 @@ class Run:
             self.redactor,
             max_output=_output_size(window),
             catalogue=available(context),
+            log=self.transcript.log,
         )
 
     def _whole_output(self) -> WholeOutput:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agenttask_agent.loglines import log_event
 from agenttask_agent.messages import Message, Reply
 from agenttask_api.door import DoorEvent
 from agenttask_api.result import Thought
@@ -26,6 +27,8 @@ class Transcript:
         self.path = path
         self.thoughts: list[Thought] = []
         self.lost = 0
+        self.iteration = 0
+        """The newest one that anything was told of."""
         self._publish = publish
         self._clock = clock
 
@@ -48,6 +51,7 @@ class Transcript:
         confidence: float | None = None,
     ) -> None:
         """Append one entry to the reasoning log, cut to a readable length."""
+        self.iteration = iteration
         short = content if len(content) <= MAX_THOUGHT else content[:MAX_THOUGHT] + " [cut]"
         self.thoughts.append(
             Thought(
@@ -59,6 +63,10 @@ class Transcript:
             )
         )
         self._publish(DoorEvent(step=iteration, type=type_, message=short[:MAX_EVENT_MESSAGE]))
+
+    def log(self, text: str) -> None:
+        """Tell log lines; they are kept nowhere here."""
+        self._publish(log_event(self.iteration, text))
 
     def _append(self, entry: dict[str, Any]) -> None:
         try:

@@ -200,11 +200,9 @@ def find_target(git: Git, document: TaskDocument) -> Target:
     raise _not_found(revision)
 
 
-def list_refs(git: Git, *refs: str) -> dict[str, str]:
-    """Return commit by full ref name, of the refs that the remote has."""
-    output = git.run(
-        "ls-remote", "--quiet", "--refs", "--", "origin", *refs, timeout=LIST_TIMEOUT_SECONDS
-    )
+def list_refs(git: Git, *refs: str, seconds: float = LIST_TIMEOUT_SECONDS) -> dict[str, str]:
+    """Return commit by full ref name, of the refs that the remote has; raises GitFailed."""
+    output = git.run("ls-remote", "--quiet", "--refs", "--", "origin", *refs, timeout=seconds)
     pairs = (line.split("\t") for line in output.decode("utf-8", "replace").splitlines())
     return {name: commit for commit, name in pairs if name in refs}
 
@@ -256,6 +254,7 @@ def _wipe(places: Places) -> None:
     """Remove what an interrupted clone left, so that a restart begins afresh."""
     places.clone_facts.unlink(missing_ok=True)
     places.attached_mark.unlink(missing_ok=True)
+    places.push_mark.unlink(missing_ok=True)
     made = (places.pristine_repo, places.modules, places.repo, places.agent_remote)
     for folder in (*made, places.incoming):
         if folder.exists():

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Verdict
+from agenttask_courier.begun import Begun, what_became
 
 
 class Ending(StrEnum):
@@ -160,6 +161,11 @@ def decide(facts: Facts) -> Step | Outcome:
 def failed(reason: Reason, message: str, verdict: Verdict = Verdict.NONE) -> Outcome:
     """Return a failed outcome."""
     return Outcome(Phase.FAILED, reason, verdict, message)
+
+
+def push_interrupted(begun: Begun, arrived: bool | None) -> Outcome:
+    """Return the outcome of a run whose push was cut off, and what is known of it."""
+    return failed(Reason.PUSH_INTERRUPTED, what_became(begun, arrived))
 
 
 def _judge_delivery(facts: Facts) -> Step | Outcome:

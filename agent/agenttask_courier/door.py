@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from agenttask_api.door import (
+    LOG,
     MAX_BUNDLE_BYTES,
     MAX_EVENT_BYTES,
     MAX_MODEL_REQUEST_BYTES,
@@ -34,6 +35,7 @@ from agenttask_courier.upstream import Relayed
 
 HEARTBEAT_SECONDS = 15.0
 MAX_EVENTS_PER_SECOND = 50
+MAX_LOGS_PER_SECOND = 20
 MAX_UPLOADS = 1000
 _NAME = re.compile(ARTIFACT_NAME)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,6 +53,8 @@ class Door:
     databases: Handler | None = None
     """Answers `/db/{connection}`; None = the task has no connections."""
     pace: "Pace" = field(default_factory=lambda: Pace(MAX_EVENTS_PER_SECOND))
+    log_pace: "Pace" = field(default_factory=lambda: Pace(MAX_LOGS_PER_SECOND))
+    """Of log lines, which are no events: what is beyond is dropped and not told."""
     _upload: asyncio.Lock = field(default_factory=asyncio.Lock)
     _uploads: int = 0
 
@@ -116,7 +120,8 @@ class Door:
 
     async def event(self, request: web.Request) -> web.StreamResponse:
         event = _validated(DoorEvent, await _read(request, MAX_EVENT_BYTES))
-        if self.pace.admits(time.monotonic()):
+        pace = self.log_pace if event.type == LOG else self.pace
+        if pace.admits(time.monotonic()):
             self.on_event(event)
         return web.Response(status=202)
 

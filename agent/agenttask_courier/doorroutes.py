@@ -94,7 +94,8 @@ ROUTES = (
         "POST",
         "/events",
         "event",
-        "One line of progress; more than 50 a second are counted and dropped.",
+        "One line of progress; more than 50 a second are counted and dropped. Of the type `log` "
+        "it is log lines instead, of which 20 a second pass.",
         DoorEvent,
         MAX_EVENT_BYTES,
         {202: None},

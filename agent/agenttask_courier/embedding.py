@@ -34,6 +34,8 @@ class Embedding:
 
     access: GitAccess | None = None
     """How git reaches the repository; None = by the mounted Secret."""
+    arrived: Callable[[Git, str, str], bool | None] = push.arrived
+    """Whether a commit is on a branch where `push` brings it; None = it cannot be said."""
     push: Push = push.push
     model_key: str = field(default="", repr=False)
     """Sent instead of the mounted one's content; also masked and searched for."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-import httpx
+import aiohttp
 
 from agenttask_api.engine import CONTAINER, IMAGE, KIND_LABEL, RUN_LABEL, run_word
 from agenttask_api.taskdocument import TaskDocument
@@ -27,7 +27,7 @@ async def tidy(document: TaskDocument, index: int) -> None:
     word = run_word(document.identity, str(index))
     try:
         removed, left = await remove(document.docker_host, word)
-    except (httpx.HTTPError, ValueError, AttributeError, KeyError) as error:
+    except (aiohttp.ClientError, OSError, ValueError, AttributeError, KeyError) as error:
         log("engine.untidy", error=f"{type(error).__name__}: {error}"[:300], word=word)
     else:
         log("engine.tidy", removed=removed, left=left, word=word)
@@ -36,30 +36,35 @@ async def tidy(document: TaskDocument, index: int) -> None:
 async def remove(address: str, word: str) -> tuple[int, int]:
     """Remove what carries a run's label; return how much that was and how much is left.
 
-    Raises httpx.HTTPError when the engine does not answer, others when it talks nonsense.
+    Raises aiohttp.ClientError or OSError when the engine does not answer, others when it
+    talks nonsense.
     """
     base = address.replace("tcp://", "http://", 1) + API
-    async with httpx.AsyncClient(base_url=base, timeout=REQUEST_SECONDS, trust_env=False) as client:
-        found = await _all(client, word)
-        for path in found:
-            await client.delete(path, params={"force": "true"})
-        return len(found), len(await _all(client, word)) if found else 0
+    limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+    async with aiohttp.ClientSession(timeout=limits) as client:
+        found = await _all(client, base, word)
+        for url in found:
+            async with client.delete(url, params={"force": "true"}, allow_redirects=False):
+                pass
+        return len(found), len(await _all(client, base, word)) if found else 0
 
 
-async def _all(client: httpx.AsyncClient, word: str) -> list[str]:
-    """Return the paths of containers and images, in the order in which they can go."""
-    containers = await _listed(client, "containers", word, CONTAINER)
-    return containers + await _listed(client, "images", word, IMAGE)
+async def _all(client: aiohttp.ClientSession, base: str, word: str) -> list[str]:
+    """Return the addresses of containers and images, in the order in which they can go."""
+    containers = await _listed(client, f"{base}/containers", word, CONTAINER)
+    return containers + await _listed(client, f"{base}/images", word, IMAGE)
 
 
-async def _listed(client: httpx.AsyncClient, what: str, word: str, kind: str) -> list[str]:
-    """Return the paths of one kind; podman's own filter by two labels finds no image."""
+async def _listed(client: aiohttp.ClientSession, url: str, word: str, kind: str) -> list[str]:
+    """Return the addresses of one kind; podman's own filter by two labels finds no image."""
     params = {"filters": json.dumps({"label": [f"{RUN_LABEL}={word}"]})}
-    answer = await client.get(f"/{what}/json", params={**params, "all": "true"})
-    if answer.status_code != HTTPStatus.OK:
-        raise ValueError(f"the engine answers {answer.status_code} when asked for {what}")
-    numbers = _numbers(answer.json(), {RUN_LABEL: word, KIND_LABEL: kind})
-    return [f"/{what}/{number}" for number in dict.fromkeys(numbers)]
+    asked = {**params, "all": "true"}
+    async with client.get(f"{url}/json", params=asked, allow_redirects=False) as answer:
+        if answer.status != HTTPStatus.OK:
+            raise ValueError(f"the engine answers {answer.status} when asked for {url}")
+        found = json.loads(await answer.read())
+    numbers = _numbers(found, {RUN_LABEL: word, KIND_LABEL: kind})
+    return [f"{url}/{number}" for number in dict.fromkeys(numbers)]
 
 
 def _numbers(found: object, labels: Mapping[str, str]) -> Iterator[str]:

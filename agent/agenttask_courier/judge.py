@@ -17,6 +17,7 @@ from agenttask_api.spec import OutputMode
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_api.verification import Verification
 from agenttask_courier import changes, intake, policy, push, rebase, salvage, submodules, verify
+from agenttask_courier.begun import Begun
 from agenttask_courier.changes import Changes
 from agenttask_courier.checks import Bench
 from agenttask_courier.comparison import Checked, comparable
@@ -32,6 +33,7 @@ from agenttask_courier.decision import (
     Step,
     Wanted,
     decide,
+    push_interrupted,
 )
 from agenttask_courier.fullness import VolumeFull
 from agenttask_courier.git import Git, GitFailed
@@ -65,11 +67,16 @@ class Judge:
     inbox: Inbox
     on_step: Callable[[Step], None] = lambda _: None
     access: GitAccess | None = None
+    arrived: Callable[[Git, str, str], bool | None] = push.arrived
     push: Callable[..., str] = push.push
+    on_push: Callable[[Begun | None], None] = lambda _: None
+    """Called before each push, and with None once it is known what became of it."""
     own_secrets: tuple[str, ...] = ()
     """Secrets that lie in no mounted folder."""
     evidence: Evidence = field(default_factory=Evidence)
     facts: Facts = field(init=False)
+    begun: Begun | None = None
+    """The push under way; still there after one that was cut off."""
 
     def __post_init__(self) -> None:
         access = self.access or git_access(self.places, self.document)
@@ -100,6 +107,30 @@ class Judge:
             self.on_step(step)
             self.facts = await self._found(step, steps[step])
         return replace(step, message=clean(step.message))  # Of names and words of an attacker.
+
+    async def cut_off(self) -> Outcome | None:
+        """Return the outcome of a run that ended in mid-push; None when no push was under way."""
+        begun = self.begun
+        if begun is None:
+            return None
+        arrived = await self.has_arrived(begun)
+        if arrived:
+            self._tell_push(None)
+            self.facts = self._brought(begun.branch)
+        outcome = decide(self.facts) if arrived else push_interrupted(begun, arrived)
+        assert isinstance(outcome, Outcome), "a push that has arrived is the last step"
+        return replace(outcome, message=clean(outcome.message))
+
+    async def has_arrived(self, begun: Begun) -> bool | None:
+        """Look once whether a push has arrived; None when the server does not say."""
+        return await asyncio.to_thread(self.arrived, self._git, begun.commit, begun.branch)
+
+    def _brought(self, branch: str) -> Facts:
+        """Return the facts once a branch has what was pushed to it."""
+        if branch == self.document.branch():
+            self.evidence.pushed = True
+            return replace(self.facts, push_refused="")
+        return self._kept(branch)
 
     async def _found(self, step: Step, effect: Callable[[], Awaitable[Facts]]) -> Facts:
         """Return the facts after one step; a failure of ours becomes a fact, too."""
@@ -190,9 +221,21 @@ class Judge:
         return replace(self.facts, push_refused=refused)
 
     async def _push_to(self, branch: str, commit: str, expected: str) -> str:
-        return await asyncio.to_thread(
-            self.push, self._git, self.document.repo.url, commit, branch, expected, self._secrets
-        )
+        self._tell_push(Begun(branch, commit))
+        url = self.document.repo.url
+        try:
+            refused = await asyncio.to_thread(
+                self.push, self._git, url, commit, branch, expected, self._secrets
+            )
+        except push.BranchMoved:
+            self._tell_push(None)
+            raise
+        self._tell_push(None)
+        return refused
+
+    def _tell_push(self, begun: Begun | None) -> None:
+        self.begun = begun
+        self.on_push(begun)
 
     async def _rebase(self) -> Facts:
         """Put the change on top of what the branch now is, to be judged anew."""
@@ -222,7 +265,6 @@ class Judge:
     async def _keep(self) -> Facts:
         """Push the commit that was judged good to a branch of the run's own."""
         assert self._judged is not None
-        assert self.facts.moved is not None
         identity, self.evidence.changes = self.document.identity, self._judged
         branch = f"agenttask/{identity.name}-{identity.run_key}"
         try:
@@ -231,9 +273,12 @@ class Judge:
             refused = str(error)
         if refused:
             log("keep.refused", branch=branch, message=refused)
-        self.evidence.kept = "" if refused else branch
-        moved = replace(self.facts.moved, rebased=False, kept=self.evidence.kept)
-        return replace(self.facts, moved=moved)
+        return self._kept("" if refused else branch)
+
+    def _kept(self, branch: str) -> Facts:
+        assert self.facts.moved is not None
+        self.evidence.kept = branch
+        return replace(self.facts, moved=replace(self.facts.moved, rebased=False, kept=branch))
 
     def _write_patch(self, base: str, tip: str) -> None:
         """Keep the difference as a patch, unless it is empty or beyond the task's cap."""

@@ -5,20 +5,20 @@ bytes and files, and no link is followed on the way to a file.
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
 from agenttask_api.status import TestCounts
+from agenttask_courier.coverage import PLACES as COVERAGE_PLACES
+from agenttask_courier.hostilefiles import content, opened
 from agenttask_courier.journal import log
 
 MAX_REPORT_BYTES = 5 * 1024 * 1024
 MAX_REPORTS = 50
 MAX_NAMES = 10_000
 MAX_NAME_CHARACTERS = 300
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _KINDS = ("passed", "failed", "skipped")
 _MARKS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
@@ -96,35 +96,18 @@ def read_reports(reports: Path, step: str) -> Cases | None:
 
 def _texts(reports: Path, step: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every report; a link on the way leads nowhere."""
-    handles: list[int] = []
     try:
-        for folder in (os.fspath(reports), step):
-            within = handles[-1] if handles else None
-            handles.append(os.open(folder, _FOLDER, dir_fd=within))
-        names = os.listdir(handles[-1])  # noqa: PTH208 - a path could be swapped for a link.
-        for name in sorted(n for n in names if n.endswith(".xml"))[:MAX_REPORTS]:
-            text = _text(name, handles[-1])
-            if text is not None:
-                yield name, text
+        with opened(reports, step) as folder:
+            names = os.listdir(folder)  # noqa: PTH208 - a path could be swapped for a link.
+            for name in sorted(n for n in names if _may_hold_tests(n))[:MAX_REPORTS]:
+                if found := content(name, folder, MAX_REPORT_BYTES):
+                    yield name, found.text
     except OSError:
         return
-    finally:
-        for handle in handles:
-            os.close(handle)
 
 
-def _text(name: str, folder: int) -> bytes | None:
-    """Return a regular file's content; None for anything else, and for a huge one."""
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    except OSError:
-        return None
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_REPORT_BYTES:
-        os.close(handle)
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read(MAX_REPORT_BYTES)
+def _may_hold_tests(name: str) -> bool:
+    return name.endswith(".xml") and name not in COVERAGE_PLACES
 
 
 def _forbid(*_: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agenttask_api.door import DoorEvent
+from agenttask_api.door import LOG, DoorEvent
 from agenttask_api.logs import MAX_KEPT_LINES, MAX_LINE_CHARACTERS, LogLine
 from agenttask_api.taskdocument import TaskIdentity
 from agenttask_courier.journal import clean
@@ -58,6 +58,8 @@ class LogLines:
 
 def told(event: DoorEvent) -> tuple[str, str, str]:
     """Return step, level and text of what the agent says."""
+    if event.type == LOG:
+        return str(event.step), "info", event.message
     return str(event.step), _LEVELS.get(event.type, "info"), "".join(_words(event))
 
 

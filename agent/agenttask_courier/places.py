@@ -59,6 +59,11 @@ class Places:
         return self.pristine / "attached"
 
     @property
+    def push_mark(self) -> Path:
+        """There while a push is under way, and after one that died with its courier."""
+        return self.pristine / "pushing"
+
+    @property
     def repo(self) -> Path:
         return self.workspace / Path(names.REPO_DIR).name
 

@@ -18,14 +18,22 @@ from agenttask_api import events
 from agenttask_api.cancellation import end
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest
-from agenttask_api.door import DoorEvent, Receipt
+from agenttask_api.door import LOG, DoorEvent, Receipt
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
+from agenttask_courier.begun import Begun, read_mark, write_mark
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
 from agenttask_courier.control import control
 from agenttask_courier.databases import make_handler
-from agenttask_courier.decision import WORKSPACE_FULL, Ending, Outcome, Step, failed
+from agenttask_courier.decision import (
+    WORKSPACE_FULL,
+    Ending,
+    Outcome,
+    Step,
+    failed,
+    push_interrupted,
+)
 from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
@@ -159,9 +167,15 @@ class Courier:
 
     async def _after_a_crash(self) -> Outcome:
         """End a run whose courier died: its clock and its count of tokens are lost."""
+        begun = read_mark(self.places.push_mark)
         outcome = await self._judged(Ending.GONE)
         words = "the courier died during the run and was started again"
-        return replace(outcome, reason=Reason.INTERNAL_ERROR, message=words)
+        if not begun:
+            return replace(outcome, reason=Reason.INTERNAL_ERROR, message=words)
+        self.judge.begun = begun
+        self._on_push(begun)
+        became = push_interrupted(begun, await self.judge.has_arrived(begun))
+        return replace(became, message=f"{words}; {became.message}")
 
     def _begin(self) -> None:
         self.places.attached_mark.touch()
@@ -216,6 +230,8 @@ class Courier:
         self._step.end()
         if judged:
             return _outcome_of(judging)
+        if pushing := await self.judge.cut_off():
+            return pushing
         return failed(Reason.NO_RESULT, "the pod was stopped before the change was judged")
 
     async def _settle(self, outcome: Outcome) -> Receipt:
@@ -276,12 +292,21 @@ class Courier:
             self._say_step,
             access=around.access,
             push=around.push,
+            arrived=around.arrived,
+            on_push=self._on_push,
             own_secrets=(around.model_key,) if around.model_key else (),
         )
 
     def _first_digest(self) -> Digest:
         run_key, base = self.document.identity.run_key, self.clone.base_commit
         return Digest(run_key=run_key, reason=Reason.PREPARING, base=base)
+
+    def _on_push(self, begun: Begun | None) -> None:
+        write_mark(self.places.push_mark, begun)
+        if begun:
+            self.words.say(pushing=begun.branch, commit=begun.commit)
+        else:
+            self.words.say(pushing="")
 
     def _say_usage(self, usage: Usage) -> None:
         self.around.on_usage(usage)
@@ -304,6 +329,8 @@ class Courier:
     def _on_event(self, event: DoorEvent) -> None:
         self.around.on_event(event)
         self.log_service.tell(*told(event))
+        if event.type == LOG:
+            return
         data = self.redaction.values({**event.data, "type": event.type})
         message = self.redaction.text(event.message)
         self.publisher.event(events.PROGRESS, str(event.step), message, data)

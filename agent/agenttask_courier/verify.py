@@ -6,11 +6,11 @@ in its own container, and removed again. Its reports are hostile text.
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import httpx
+import aiohttp
 from pydantic import ValidationError
 
 from agenttask_api.clonefacts import Submodule
@@ -18,7 +18,7 @@ from agenttask_api.door import VerifyAnswer, VerifyRequest
 from agenttask_api.status import TestCounts
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_api.verification import StepResult, Verification
-from agenttask_courier import junit
+from agenttask_courier import coverage, junit
 from agenttask_courier.changes import GITLINK, Changes, Entry, printable
 from agenttask_courier.comparison import Checked
 from agenttask_courier.git import Git
@@ -45,6 +45,8 @@ class Checkout:
     reports: Path
     touched: tuple[str, ...]
     """Protected paths that the candidate changed and that are the base's here."""
+    stale_coverage: Mapping[str, int] = field(default_factory=dict)
+    """Results of coverage that are part of the commit, and when they were written."""
 
 
 def make_checkout(
@@ -68,7 +70,8 @@ def make_checkout(
     for found in submodules:
         if not removed.intersection((found.path, *map(str, PurePosixPath(found.path).parents))):
             write_files(places.modules, places.tmp, found, directory)
-    return Checkout(directory, reports, tuple(printable(entry.path) for entry in restored))
+    touched = tuple(printable(entry.path) for entry in restored)
+    return Checkout(directory, reports, touched, coverage.stamps(directory))
 
 
 def remove(folder: Path) -> None:
@@ -89,14 +92,31 @@ async def ask_verifier(places: Places, document: TaskDocument, checkout: Checkou
         setup=document.setup,
         verify=document.verify,
     )
-    transport = httpx.AsyncHTTPTransport(uds=str(places.verifier_socket))
     try:
-        async with httpx.AsyncClient(transport=transport, timeout=None) as client:
-            answer = await client.post("http://verifier/verify", json=request.to_api())
-            answer.raise_for_status()
-            return VerifyAnswer.model_validate_json(answer.content[:MAX_ANSWER_BYTES])
-    except (httpx.HTTPError, ValidationError) as error:
+        content = await _post(places.verifier_socket, request)
+        return VerifyAnswer.model_validate_json(content)
+    except (aiohttp.ClientError, OSError, ValidationError) as error:
         raise VerifierGone(f"the verifier did not answer: {type(error).__name__}") from error
+
+
+async def _post(socket: Path, request: VerifyRequest) -> bytes:
+    limits = aiohttp.ClientTimeout(total=None)
+    connector = aiohttp.UnixConnector(path=str(socket))
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=limits, raise_for_status=True) as client,
+        client.post(
+            "http://verifier/verify", json=request.to_api(), allow_redirects=False
+        ) as answer,
+    ):
+        return await _at_most(answer.content, MAX_ANSWER_BYTES)
+
+
+async def _at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """Return the body, cut at the limit: who runs the checks may answer anything."""
+    try:
+        return await content.readexactly(limit)
+    except asyncio.IncompleteReadError as shorter:
+        return shorter.partial
 
 
 def conclude(answer: VerifyAnswer, checkout: Checkout) -> Checked:
@@ -109,10 +129,16 @@ def conclude(answer: VerifyAnswer, checkout: Checkout) -> Checked:
         passed=not setup_failures and not failures,
         steps=(*answer.setup, *answer.verify),
         tests=_sum(cases.values()),
+        coverage=_coverage(answer, checkout),
         protected_touched=checkout.touched,
         message="; ".join(_said(step) for step in failures),
     )
     return Checked(verification, setup_failures[0] if setup_failures else "", answer.verify, cases)
+
+
+def _coverage(answer: VerifyAnswer, checkout: Checkout) -> float | None:
+    steps = tuple(s.name for s in answer.verify)
+    return coverage.measured(checkout.directory, checkout.reports, steps, checkout.stale_coverage)
 
 
 def _sum(found: Iterable[junit.Cases]) -> TestCounts | None:

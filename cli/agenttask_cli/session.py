@@ -22,10 +22,11 @@ from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_cli.localpod import LocalPod
 from agenttask_cli.processes import kill_descendants
+from agenttask_cli.source import PushOn
 from agenttask_cli.story import Story
 from agenttask_courier.credentials import GitAccess
 from agenttask_courier.decision import Outcome, failed
-from agenttask_courier.embedding import Embedding, Push
+from agenttask_courier.embedding import Embedding
 from agenttask_courier.judge import Evidence
 from agenttask_courier.places import Places
 from agenttask_courier.result import Account
@@ -52,7 +53,7 @@ class Session:
     document: TaskDocument
     settings: Settings
     access: GitAccess
-    push: Push
+    push: PushOn
     story: Story
     model_key: str = field(default="", repr=False)
     db_secrets: Path | None = None
@@ -76,7 +77,8 @@ class Session:
     def ended(self, outcome: Outcome) -> Outcome:
         """Say Cancelled where the user stopped the run, WorkspaceFull where the disk did."""
         if self.cancelled and outcome.phase is not Phase.SUCCEEDED:
-            return cancelled_outcome()
+            pushing = outcome.reason is Reason.PUSH_INTERRUPTED
+            return cancelled_outcome(outcome.message if pushing else "")
         if outcome.phase is Phase.FAILED and not has_room(self.pod.root):
             return failed(Reason.WORKSPACE_FULL, f"no space left in {self.pod.root.parent}")
         return outcome
@@ -105,9 +107,10 @@ def has_room(folder: Path) -> bool:
     return True
 
 
-def cancelled_outcome() -> Outcome:
-    """Return the outcome of a run that the user ended."""
-    return Outcome(Phase.CANCELLED, Reason.CANCELLED, message="cancelled by the user")
+def cancelled_outcome(said: str = "") -> Outcome:
+    """Return the outcome of a run that the user ended, and what else is to be said of it."""
+    words = "cancelled by the user" + (f"; {said}" if said else "")
+    return Outcome(Phase.CANCELLED, Reason.CANCELLED, message=words)
 
 
 def clone_failure(text: str) -> Outcome:
@@ -140,6 +143,7 @@ def _courier(session: Session, facts: CloneFacts) -> Courier:
     around = Embedding(
         access=session.access,
         push=session.push,
+        arrived=session.push.arrived,
         model_key=session.model_key,
         on_event=session.story.event,
         on_step=session.story.judging,

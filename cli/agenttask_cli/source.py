@@ -108,6 +108,10 @@ class PushOn:
             return refused
         return push.push(self.users, url, commit, branch, expected, secrets)
 
+    def arrived(self, git: Git, commit: str, branch: str) -> bool | None:
+        """Return whether the farthest repository that is pushed to has the commit."""
+        return push.arrived(self.users or git, commit, branch)
+
 
 def _init(git: Git, url: str) -> None:
     git.run("init", "--quiet", "--bare", "--template=")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agenttask_api.door import DoorEvent
+from agenttask_api.door import LOG, DoorEvent
 from agenttask_api.status import Usage
 from agenttask_courier.decision import Step
 
@@ -72,7 +72,7 @@ class Story:
 
     def event(self, event: DoorEvent) -> None:
         """The agent told something."""
-        if event.type == "model_call":
+        if event.type in ("model_call", LOG):
             return
         self.iteration = max(self.iteration, event.step)
         if event.type == "decision":

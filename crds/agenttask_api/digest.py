@@ -37,6 +37,8 @@ class Digest(OpenAPIModel):
     commit: str = ""
     branch: str = ""
     """Only a branch that was really pushed."""
+    pushing: str = ""
+    """A branch that the push of `commit` to it was begun; emptied once its end is known."""
     files: int = 0
     insertions: int = 0
     deletions: int = 0

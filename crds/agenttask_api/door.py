@@ -9,6 +9,8 @@ from agenttask_api.spec import Command, EnvVar
 from agenttask_api.verification import StepResult
 
 MAX_EVENT_BYTES = 64 * 1024
+LOG = "log"
+"""The type of an event that is log lines and no progress: masked, kept, sent to who asks."""
 MAX_MODEL_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_MODEL_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_BUNDLE_BYTES = 256 * 1024 * 1024
@@ -19,7 +21,7 @@ class DoorEvent(OpenAPIModel):
 
     step: int
     type: str
-    """A Thought type, `model_call` or `operation`."""
+    """A Thought type, `model_call` or `log`."""
     message: str = ""
     data: dict[str, object] = {}
 

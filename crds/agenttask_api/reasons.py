@@ -51,6 +51,7 @@ class Reason(StrEnum):
     CLONE_REVISION_NOT_FOUND = "CloneRevisionNotFound"
     CLONE_FAILED = "CloneFailed"
     PUSH_REJECTED = "PushRejected"
+    PUSH_INTERRUPTED = "PushInterrupted"
     BASE_MOVED = "BaseMoved"
     MODEL_ERROR = "ModelError"
     MODEL_MISUNDERSTOOD = "ModelMisunderstood"
@@ -127,6 +128,9 @@ MEANINGS: dict[Reason, Meaning] = {
     ),
     R.CLONE_FAILED: Meaning(T, True, "check that repo.url can be reached from the cluster"),
     R.PUSH_REJECTED: Meaning(T, True, "the git server refused the push; see the message"),
+    R.PUSH_INTERRUPTED: Meaning(
+        T, True, "look whether the branch has the named commit; re-run if it does not"
+    ),
     R.BASE_MOVED: Meaning(T, True, "the branch changed meanwhile; re-run on the new base"),
     R.MODEL_ERROR: Meaning(T, True, "the model endpoint failed; check it, then re-run"),
     R.MODEL_MISUNDERSTOOD: Meaning(

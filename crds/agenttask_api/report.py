@@ -37,6 +37,8 @@ class Part(OpenAPIModel):
     steps: tuple[str, ...] = ()
     tests: TestCounts | None = None
     """Only of `unit`: from JUnit XML of all steps."""
+    coverage: float | None = None
+    """Only of `unit`: percent of lines, where the project's own tool says so."""
 
 
 class Timings(OpenAPIModel):
@@ -108,6 +110,7 @@ def _parts(verification: Verification, setup: frozenset[str]) -> dict[str, Part]
             ok=all(s.exit_code == 0 for s in steps) or (kind == "unit" and verification.passed),
             steps=tuple(s.name for s in steps),
             tests=tests if kind == "unit" else None,
+            coverage=verification.coverage if kind == "unit" else None,
         )
         for kind, steps in grouped.items()
     }

@@ -22,6 +22,8 @@ class Verification(OpenAPIModel):
     passed: bool
     steps: tuple[StepResult, ...] = ()
     tests: TestCounts | None = None
+    coverage: float | None = None
+    """Percent of lines that the tests covered, as the project's own tool says; None = unsaid."""
     protected_touched: tuple[str, ...] = ()
     """Protected paths that the candidate had changed; the base's were used."""
     known_failures: tuple[str, ...] = ()

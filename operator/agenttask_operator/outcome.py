@@ -23,6 +23,9 @@ from agenttask_operator.clock import parse_time
 from agenttask_operator.observed import Job, Pod
 
 NODE_LOST_REASONS = frozenset({"NodeLost", "DeletionByTaintManager", "DeletionByPodGC"})
+CUT_SHORT = frozenset({Reason.NO_RESULT, Reason.PUSH_INTERRUPTED})
+"""The courier's reasons of a run that was ended from outside."""
+SHORT_COMMIT = 12
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,18 @@ def outcome_of_attempt(pod: Pod | None, job: Job | None, now: datetime) -> Outco
     reason, message = _explain(pod, job)
     digest = read_digest(pod, pod.run_key) if pod else None
     completed = (_end(pod) if pod else None) or (job.finished_time if job else None) or now
-    return Outcome(Phase.FAILED, Verdict.NONE, reason, message, completed, digest, pod)
+    words = "; ".join(filter(None, (message, push_words(digest))))
+    return Outcome(Phase.FAILED, Verdict.NONE, reason, words, completed, digest, pod)
+
+
+def push_words(digest: Digest | None) -> str:
+    """Return what is known of a push that was cut off; empty when none was under way."""
+    if not digest or not digest.pushing:
+        return ""
+    if digest.final:
+        return digest.message
+    commit = digest.commit[:SHORT_COMMIT]
+    return f"the push of {commit} to branch {digest.pushing} had begun and may have arrived"
 
 
 def read_digest(pod: Pod, run_key: str) -> Digest | None:
@@ -123,7 +137,7 @@ def _settled(job: Job | None, attempts: list[Pod], run_key: str, now: datetime) 
 
 def _will_be_replaced(pod: Pod, digest: Digest | None) -> bool:
     """Whether the Job's failure policy answers this end with a new pod."""
-    unjudged = digest is not None and digest.reason is Reason.NO_RESULT
+    unjudged = digest is not None and digest.reason in CUT_SHORT
     return unjudged and (
         pod.container(names.AGENT).exit_code == names.EX_TEMPFAIL or bool(pod.disrupted)
     )

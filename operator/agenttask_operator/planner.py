@@ -58,7 +58,7 @@ from agenttask_operator.job import build_job
 from agenttask_operator.networkpolicy import build_policy
 from agenttask_operator.observed import Pod
 from agenttask_operator.order import Order
-from agenttask_operator.outcome import Outcome, decide_outcome
+from agenttask_operator.outcome import Outcome, decide_outcome, push_words, read_digest
 from agenttask_operator.progress import derive_progress
 from agenttask_operator.references import (
     check_references,
@@ -126,6 +126,8 @@ def _settle(case: Case) -> tuple[Action, ...] | None:
     ended_by_somebody = case.spec.cancel or (case.known and not case.job)
     if outcome.reason is Reason.NO_RESULT and ended_by_somebody:
         return None
+    if outcome.reason is Reason.PUSH_INTERRUPTED and case.spec.cancel:
+        return None
     return end_run(case, outcome)
 
 
@@ -138,6 +140,8 @@ def _cancel(case: Case) -> tuple[Action, ...] | None:
         return (*job, *_end_now(case.live_pods), Requeue(LOOK_AGAIN_SECONDS))
     pod = case.pods[-1] if case.pods else None
     words = "the run was cancelled" if case.known else "cancelled before it started"
+    if pod and (pushed := push_words(read_digest(pod, case.run_key))):
+        words = f"{words}; {pushed}"
     return end_run(case, _outcome(case, Phase.CANCELLED, Reason.CANCELLED, words, pod))
 
 

@@ -14,7 +14,8 @@ DESIGNED = {
         Unschedulable ImagePullFailed ContainerConfigError NameConflict""",
     Kind.TERMINAL: """
         Completed NoChange VerificationFailed PolicyDenied SetupFailed CloneAuthFailed
-        CloneRevisionNotFound CloneFailed PushRejected BaseMoved ModelError ModelMisunderstood
+        CloneRevisionNotFound CloneFailed PushRejected PushInterrupted
+        BaseMoved ModelError ModelMisunderstood
         BudgetExceeded IterationLimit LoopDetected ContextExhausted ToolFailed DeadlineExceeded
         StartDeadlineExceeded OOMKilled WorkspaceFull Evicted NodeLost JobLost RunInterrupted
         NoResult NoWinner ArtifactsLost InvalidSpec Superseded Cancelled InternalError""",

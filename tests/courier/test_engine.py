@@ -60,7 +60,7 @@ async def test_an_engine_that_is_gone_changes_nothing_but_the_log(
 ):
     document = make_document(docker_host="tcp://127.0.0.1:1")
     assert await killed_agent(places, document, vllm) == "NoResult"
-    assert '"event": "engine.untidy", "error": "ConnectError' in capfd.readouterr().out
+    assert '"event": "engine.untidy", "error": "ClientConnectorError' in capfd.readouterr().out
 
 
 async def test_a_run_without_an_engine_asks_none(

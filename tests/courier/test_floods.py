@@ -3,9 +3,7 @@
 import asyncio
 import json
 import os
-import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,16 +24,8 @@ GROWTH_BYTES = 24 * MIB
 """What a courier may grow by, whatever is thrown at it."""
 SLOW = bool(os.environ.get("AGENTTASK_SLOW_TESTS"))
 FLOOD_SECONDS = 60.0 if SLOW else 3.0
+CONNECTIONS = 2
 UPLOAD_BYTES = 1024 * MIB if SLOW else 64 * MIB
-
-
-def event_request(size: int) -> bytes:
-    """Return one request whose body has so many bytes."""
-    event = {"step": 1, "type": "decision", "message": ""}
-    event["message"] = "x" * (size - len(json.dumps(event)))
-    body = json.dumps(event).encode()
-    head = f"POST /events HTTP/1.1\r\nHost: door\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
 
 
 def memory(pid: int) -> int:
@@ -44,47 +34,49 @@ def memory(pid: int) -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def flood(path: Path, request: bytes, seconds: float) -> tuple[int, int]:
-    """Send the same request again and again; return bytes sent and how many were answered."""
-    sent, answered, end = 0, 0, time.monotonic() + seconds
-    with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(20)
-        peer.connect(str(path))
-        while time.monotonic() < end:
-            peer.sendall(request * 8)  # Eight at once: nobody waits for an answer.
-            sent += 8 * len(request)
-            answered += peer.recv(1 << 16).count(b"HTTP/1.1 202")
-    return sent, answered
+async def flood(places: Places, size: int) -> dict[str, int]:
+    """Flood through one connection, from a process of its own; see flooder."""
+    flooder = "tests.courier.flooder"
+    arguments = (str(places.door_socket), str(size), str(FLOOD_SECONDS))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", flooder, *arguments), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return dict(json.loads(output))
 
 
-async def flooded(places: Places, pid: int, size: int) -> tuple[int, int, int]:
-    """Flood through four connections; return bytes sent, memory before and at most."""
+async def flooded(places: Places, pid: int, size: int) -> tuple[int, int, int, int]:
+    """Flood; return bytes sent, events answered, and memory before and at most."""
     before, most = memory(pid), 0
-    floods = [
-        asyncio.create_task(
-            asyncio.to_thread(flood, places.door_socket, event_request(size), FLOOD_SECONDS)
-        )
-        for _ in range(4)
-    ]
+    floods = [asyncio.create_task(flood(places, size)) for _ in range(CONNECTIONS)]
     while not all(task.done() for task in floods):
         most = max(most, memory(pid))
         await asyncio.wait(floods, timeout=0.1, return_when=asyncio.ALL_COMPLETED)
     done = [task.result() for task in floods]
-    sent, answered = (sum(numbers) for numbers in zip(*done, strict=True))
-    assert answered * size > sent / 2
-    return sent, before, most
+    sent, answered = (sum(found[key] for found in done) for key in ("sent", "answered"))
+    return sent, answered, before, most
 
 
-async def test_a_flood_of_large_events_leaves_memory_flat(root: Path, places: Places):  # noqa: F811
-    with courier(root, "serve") as process:
+async def test_a_flood_of_large_events_leaves_memory_flat_and_is_counted(
+    root: Path,  # noqa: F811
+    places: Places,
+    nats: NatsServer,
+):
+    with courier(root, "serve", NATS_URL=nats.url) as process:
         agent = FakeAgent(places)
         await agent.attach()
-        sent, before, most = await flooded(places, process.pid, MAX_EVENT_BYTES - 100)
+        sent, answered, before, most = await flooded(places, process.pid, MAX_EVENT_BYTES - 100)
         assert (await agent.door.get("/v1/nothing")).status_code == 404
+        await agent.hand_in(b"", stopReason="IterationLimit")
+        await agent.receipt()
         await agent.die()
+    dropped = json.loads(await published_result(nats))["events_dropped"]
     rate, grown = sent / FLOOD_SECONDS / 1e6, (most - before) / 1e6
-    sys.stdout.write(f"{rate:.0f} MB/s, {grown:.1f} MB grown\n")
+    sys.stdout.write(f"{rate:.0f} MB/s, {answered} events, {dropped} dropped, {grown:.1f} MB\n")
     assert sent > 50 * MIB
+    assert answered > sent / MAX_EVENT_BYTES / 2
+    assert answered * 0.5 < dropped <= answered
     assert most - before < GROWTH_BYTES
 
 

@@ -148,6 +148,52 @@ def test_levels_come_from_what_the_agent_says():
     )
 
 
+def test_log_lines_of_the_agent_are_told_as_they_are():
+    assert told(DoorEvent(step=2, type="log", message="a\nb")) == ("2", "info", "a\nb")
+
+
+async def test_log_lines_go_to_who_asks_masked_and_are_no_progress(
+    places: Places, origin: Origin, make_document: MakeDocument, vllm: VLLM, nats: NatsServer
+):
+    client = await nats_py.connect(nats.url)
+    write_files(places.model_secret, {"key": "sk-this-is-the-key"})
+    said = {"step": 2, "type": "log", "message": "[tests.pytest: failed]\nE  sk-this-is-the-key"}
+    after = {"step": 3, "type": "decision", "message": "next"}
+    async with running_pod(places, make_document(), vllm.url, nats.url) as pod:
+        await pod.agent.attach()
+        progress = await client.subscribe("agent.response.progress.team-a.fix-add")
+        await ask(client, follow_seconds=60)
+        heard = await client.subscribe(LOGS)
+        await client.flush()
+        for body in (said, after):
+            assert (await pod.agent.door.post("/events", json=body)).status_code == 202
+        lines = [valid("workspace.logs", (await heard.next_msg(10)).data) for _ in range(3)]
+        event = valid("agent.response", (await progress.next_msg(10)).data)
+    await client.close()
+    assert [line["line"] for line in lines] == [
+        "[tests.pytest: failed]",
+        "E  <secret-hidden>",
+        "decision: next",
+    ]
+    assert lines[0]["step"] == "2"
+    assert event["message"] == "next"
+
+
+async def test_log_lines_take_no_event_its_place(
+    places: Places, origin: Origin, make_document: MakeDocument, vllm: VLLM
+):
+    async with running_pod(places, make_document(), vllm.url) as pod:
+        await pod.agent.attach()
+        pod.courier.pace.per_second = 0
+        body = {"step": 1, "type": "log", "message": "a line of a tool"}
+        assert (await pod.agent.door.post("/events", json=body)).status_code == 202
+        assert pod.courier.pace.dropped == 0
+        assert pod.courier.log_service.lines.newest(1)[0].line == "a line of a tool"
+        event = {"step": 1, "type": "decision", "message": "hm"}
+        assert (await pod.agent.door.post("/events", json=event)).status_code == 202
+        assert pod.courier.pace.dropped == 1
+
+
 async def test_a_run_tells_its_story_to_who_asks(
     places: Places, origin: Origin, make_document: MakeDocument, vllm: VLLM, nats: NatsServer
 ):

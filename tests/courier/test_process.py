@@ -31,12 +31,13 @@ def root(places: Places, origin: Origin, make_document: MakeDocument) -> Path:
 
 
 @contextmanager
-def courier(root: Path, command: str) -> "Iterator[subprocess.Popen[bytes]]":
+def courier(root: Path, command: str, **more: str) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a subcommand with nothing but the pod's variables; kill what is left at the end."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
         "VLLM_URL": "http://127.0.0.1:9",
+        **more,
     }
     argv = [sys.executable, "-m", "agenttask_courier", "--root", str(root), command]
     process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)

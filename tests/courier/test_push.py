@@ -85,3 +85,11 @@ def test_server_error_is_tried_again(places: Places, origin: Origin, candidate: 
     assert said == ""
     assert len(pauses) == 1
     assert origin.commit(BRANCH) == candidate[1]
+
+
+def test_push_that_may_have_arrived_is_not_called_refused_alone(
+    places: Places, origin: Origin, candidate: tuple[Git, str]
+):
+    origin.server.fail_with.extend([500] * 20)
+    said, _ = pushed(places, origin, candidate)
+    assert "so the push may have arrived" in said

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from tests.courier.conftest import BASE_FILES, MakeDocument, Origin, git, write_files
 
 from agenttask_api.door import VerifyAnswer
@@ -13,7 +14,16 @@ from agenttask_courier.clone import clone
 from agenttask_courier.git import Git
 from agenttask_courier.intake import take_in
 from agenttask_courier.places import Places
-from agenttask_courier.verify import Checkout, conclude, make_checkout, remove
+from agenttask_courier.sockets import listen
+from agenttask_courier.verify import (
+    MAX_ANSWER_BYTES,
+    Checkout,
+    VerifierGone,
+    ask_verifier,
+    conclude,
+    make_checkout,
+    remove,
+)
 
 
 @pytest.fixture
@@ -122,3 +132,17 @@ def test_removing_follows_no_link(tmp_path: Path):
 def test_conclusion(tmp_path: Path, step: StepResult, passed: bool, said: str):
     checked = conclude(VerifyAnswer(verify=(step,)), Checkout(tmp_path, tmp_path, ()))
     assert (checked.verification.passed, checked.verification.message) == (passed, said)
+
+
+async def test_endless_answer_of_the_verifier_is_cut_and_no_answer(
+    places: Places, document: TaskDocument
+):
+    async def babble(_: web.Request) -> web.Response:
+        return web.Response(body=b" " * (2 * MAX_ANSWER_BYTES), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/verify", babble)
+    checkout = Checkout(places.checkout / "1", places.checkout / "1-reports", ())
+    async with listen(app, places.verifier_socket):
+        with pytest.raises(VerifierGone):
+            await ask_verifier(places, document, checkout)

@@ -180,6 +180,15 @@ TABLE = [
         id="cancelled under a working agent",
     ),
     pytest.param(
+        make_facts(
+            make_task(cancel=True),
+            created=make_job().key.name,
+            pods=(judged("PushInterrupted", "Failed", verdict="", run_key=run_key(cancel=True)),),
+        ),
+        ("Cancelled", "", "Cancelled", "False", None, "True"),
+        id="cancelled in mid-push",
+    ),
+    pytest.param(
         make_facts(created=make_job().key.name),
         ("Failed", "", "JobLost", "False", None, "True"),
         id="job vanished",

@@ -54,6 +54,8 @@ class Toolbox:
     """Characters of one result that the model is shown."""
     catalogue: tuple[Operation[Any], ...] = CATALOGUE
     clock: Callable[[], float] = time.monotonic
+    log: Callable[[str], None] = lambda _: None
+    """Is told each result as the model reads it."""
 
     def schemas(self) -> list[dict[str, object]]:
         """Return the allowed operations, and only those, for the model."""
@@ -138,6 +140,7 @@ class Toolbox:
         shown = audited(operation, attempt.arguments) if operation else attempt.arguments
         self.audit.record(result, shown, attempt.seconds)
         self.review_of.saw(result)
+        self.log(result.for_model())
         return result
 
     def _key(self, name: str) -> str:
