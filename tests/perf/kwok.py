@@ -1,6 +1,6 @@
 """Thousands of tasks from apply to the end, on a node of KWOK: `--scale`.
 
-    .venv/bin/python -m tests.perf.cluster --fast -- \\
+    PYTHONPATH=hack/testbed .venv/bin/python -m tests.perf.cluster --fast -- \\
         .venv/bin/python -m tests.perf.kwok --scale 10000 [--rate 20]
 
 Real: API server, Job controller, scheduler, garbage collector, NATS, our operator. Played by

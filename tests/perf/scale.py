@@ -161,12 +161,16 @@ def latency(api: Api, folder: Path, count: int = 200, rounds: int = 5) -> dict[s
     medians = {
         whose: middle([quantiles(found) for found in so_far]) for whose, so_far in results.items()
     }
-    samples = {w: sorted(round(x, 1) for x in sum(r, [])) for w, r in results.items()}
-    return {"tasks": count, "rounds": rounds, **medians, "samples_ms": samples}
+    every = {w: percentiles(sum(r, [])) for w, r in results.items()}
+    return {"tasks": count, "rounds": rounds, **medians, "percentiles_ms": every}
+
+
+def percentiles(milliseconds: list[float]) -> list[float]:
+    return [round(cut, 1) for cut in statistics.quantiles(milliseconds, n=100)]
 
 
 def quantiles(milliseconds: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(milliseconds, n=100)
+    cuts = percentiles(milliseconds)
     return {"p50_ms": cuts[49], "p99_ms": cuts[98]}
 
 
@@ -298,7 +302,7 @@ def main() -> None:
         finally:
             api.request("DELETE", f"{TASKS}/agentclasses/chaos")
             api.close()
-    print(json.dumps({what.__name__: figures, "load": os.getloadavg()}, indent=2))
+    print(json.dumps({what.__name__: figures, "load": os.getloadavg()}))
 
 
 if __name__ == "__main__":
