@@ -1,6 +1,6 @@
 """Run a command with a cluster of its own, which has the CRDs and no operator.
 
-    PYTHONPATH=hack/testbed .venv/bin/python -m tests.perf.cluster [--name NAME] [--fast] -- COMMAND...
+    PYTHONPATH=hack/testbed .venv/bin/python -m tests.perf.cluster [--name N] [--fast] -- COMMAND
 
 The command finds KUBECONFIG, and in CLUSTER the name. --fast raises the rates of the control
 plane's own clients (`cluster.yaml`). The cluster is removed at the end.
