@@ -101,16 +101,17 @@ def apply_all(api: Api, space: str, count: int, rate: float, seen: Sightings) ->
         list(pool.map(one, range(count)))
 
 
-def await_ends(seen: Sightings, count: int) -> None:
-    """Wait until all have ended; raises SystemExit when nothing ends for long."""
+def await_ends(seen: Sightings, count: int, seconds: float) -> int:
+    """Wait until all have ended, or so many seconds; return how many have."""
     ended, since = 0, time.monotonic()
-    while ended < count:
+    while ended < count and time.monotonic() < seen.begun + seconds:
         time.sleep(1)
         now = seen.count("Succeeded")
         if now > ended:
             ended, since = now, time.monotonic()
         elif time.monotonic() > since + STILL_SECONDS:
             raise SystemExit(f"only {ended} of {count} have ended: {seen.counts()}")
+    return ended
 
 
 def requests(cluster: str, space: str, count: int) -> dict[str, dict[str, float]]:
@@ -141,7 +142,7 @@ def tell(entry: dict[str, Any], space: str, found: dict[str, Counter[str]]) -> N
         counts["writes, Events aside" if "events" not in what else "Events"] += 1
 
 
-def scale(api: Api, folder: Path, count: int, rate: float) -> dict[str, Any]:
+def scale(api: Api, folder: Path, count: int, rate: float, seconds: float) -> dict[str, Any]:
     """Return the figures of one run."""
     space = f"scale-{count}"
     api.make_namespace(space)
@@ -163,19 +164,22 @@ def scale(api: Api, folder: Path, count: int, rate: float) -> dict[str, Any]:
             seen.start()
             apply_all(api, space, count, rate, seen)
             applied = time.monotonic()
-            await_ends(seen, count)
+            ended = await_ends(seen, count, seconds)
+            over = time.monotonic()
             assert operator.process
             used = usage(operator.process.pid)
-            api.one_job_each(space, count)
+            doubles = sum(len(jobs) > 1 for jobs in seen.jobs.values())
     finally:
         operator.stop()
         nats.stop()
     cpu = {"cpu_ms_per_task": round(1000 * used["cpu_s"] / count, 2)}
     return {
         "tasks": count,
+        "ended": ended,
+        "tasks_with_two_jobs": doubles,
         "rate": rate,
         "apply_s": round(applied - seen.begun, 1),
-        "wall_s": round(time.monotonic() - seen.begun, 1),
+        "wall_s": round(over - seen.begun, 1),
         "phases_s": spans(seen.at),
         "peak_mb": round(used["peak_mb"], 1),
         "rss_at_the_end_mb": round(used["rss_mb"], 1),
@@ -190,11 +194,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.perf.kwok")
     parser.add_argument("--scale", type=int, default=10000)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="then it is broken off")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         api = Api(Path(os.environ["KUBECONFIG"]), Path(folder))
         try:
-            figures = scale(api, Path(folder), asked.scale, asked.rate)
+            figures = scale(api, Path(folder), asked.scale, asked.rate, asked.seconds)
         finally:
             api.close()
     print(json.dumps({"kwok": figures, "load": os.getloadavg()}))

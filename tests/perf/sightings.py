@@ -30,6 +30,8 @@ class Sightings:
         self.begun = time.monotonic()
         self.at: dict[str, dict[str, float]] = {}
         """By task and state, in seconds of the monotonic clock; only the first of each."""
+        self.jobs: dict[str, set[str]] = {}
+        """Uids of the Jobs that each task has had."""
         self._phase = 0
 
     def start(self) -> None:
@@ -85,7 +87,9 @@ class Sightings:
 
     def _job(self, job: dict[str, Any]) -> dict[str, Any]:
         metadata: dict[str, Any] = job["metadata"]
-        self.note(metadata["labels"][names.LABEL_TASK], "Job")
+        task = metadata["labels"][names.LABEL_TASK]
+        self.jobs.setdefault(task, set()).add(metadata["uid"])
+        self.note(task, "Job")
         return metadata
 
 
