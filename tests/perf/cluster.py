@@ -27,6 +27,8 @@ def cluster(name: str, folder: Path, fast: bool) -> Iterator[Path]:
     config = folder / "kubeconfig"
     rates = ("--config", str(FAST)) if fast else ()
     where = ("--name", name, "--kubeconfig", str(config))
+    # A run that was killed has left its own behind.
+    run(images.KIND, "delete", "cluster", *where)
     run(images.KIND, "create", "cluster", *where, *rates, "--wait", "2m")
     try:
         product.install_crds(Kubectl(images.binary("kubectl"), str(config)))
