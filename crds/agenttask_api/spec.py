@@ -6,8 +6,10 @@ together. Durations are whole seconds, sizes bytes or Kubernetes quantities.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from functools import cached_property
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -289,10 +291,21 @@ class AgentTaskSpec(APIModel):
         Fields at their defaults are dropped, since a default added to the schema
         later appears in stored objects without anyone having changed the work.
         """
+        return self._work_hash
+
+    @cached_property
+    def _work_hash(self) -> str:
+        """Computed once: an operator asks for it some thirty times for each Job."""
         work = self.model_dump(
             mode="json", by_alias=True, exclude_defaults=True, exclude=set(CONTROL_FIELDS)
         )
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which finds out its own hash."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_work_hash", None)
+        return copied
 
     def run_key(self) -> str:
         """Return `<runID>-<specHash[:8]>`, the name of this run of the task."""

@@ -186,6 +186,7 @@ def test_no_try_is_made_after_the_deadline(serve: Serve):
     with pytest.raises(Stop) as stopped:
         server.ask()
     assert stopped.value.outcome.reason == "DeadlineExceeded"
+    assert "the run's time was over" in stopped.value.outcome.message
     assert (len(server.requests), server.pauses) == (1, [])
 
 

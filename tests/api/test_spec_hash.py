@@ -64,3 +64,13 @@ def test_run_key_is_the_run_id_and_the_start_of_the_hash(make_task: MakeTask) ->
     task = make_task({"runID": "again-2"})
     assert task.run_key() == f"again-2-{task.spec_hash()[:8]}"
     assert re.fullmatch(r"[a-z0-9-]{1,29}", task.run_key()), "it is a label and a subject token"
+
+
+def test_hash_that_was_asked_for_is_not_taken_over_by_a_copy(make_task: MakeTask) -> None:
+    asked, silent = make_task(), make_task()
+    before = asked.spec_hash()
+    changed = asked.model_copy(update={"prompt": "something else"})
+    assert changed.spec_hash() != before
+    assert asked.spec_hash() == before
+    assert asked == silent
+    assert (asked.to_api(), hash(asked)) == (silent.to_api(), hash(silent))

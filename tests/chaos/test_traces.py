@@ -18,7 +18,7 @@ from tests.operator.scenarios import SCENARIOS, Scene
 from agenttask_operator.cluster import JOBS, Cluster
 from agenttask_testbed.commands import Kubectl
 
-TEN = (
+PLAYED_TWICE = (
     "ends well",
     "ends well while NATS is down",
     "runs out of memory",
@@ -52,7 +52,7 @@ def node(api: Api, space: str) -> Iterator[Node]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TEN)
+@pytest.mark.parametrize("name", PLAYED_TWICE)
 async def test_real_api_server_leads_to_the_same_writes_and_the_same_end(
     api: Api, client: Cluster, space: str, node: Node, name: str
 ) -> None:

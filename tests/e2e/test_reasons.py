@@ -49,7 +49,7 @@ ENDS: dict[Reason, tuple[str, dict[str, Any], str]] = {
     Reason.DEADLINE_EXCEEDED: (
         "Think for too long.",
         {"limits": {"activeDeadlineSeconds": 15}},
-        "",
+        "the run's time",
     ),
 }
 MOVED = "base-moved"

@@ -1,13 +1,14 @@
 """How fast and how large the operator is, on the real API server.
 
-    KUBECONFIG=... .venv/bin/python tests/perf/scale.py latency [TASKS]
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py latency [TASKS] [ROUNDS]
     KUBECONFIG=... .venv/bin/python tests/perf/scale.py burst [TASKS] [ROUNDS]
-    KUBECONFIG=... .venv/bin/python tests/perf/scale.py memory [TASKS]
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py memory [TASKS] [ROUNDS]
 
 Needs a cluster with the CRDs and no operator. Pods fit no node, so nothing but the control
 plane works beside the operator. Printed as JSON.
 
-latency: from the answer to the creation of a task to the news of its Job, one task at a time.
+latency: from the answer to the creation of a task to the news of its Job, one task
+at a time, ours and `idiomatic.py` in turns.
 burst: the tasks are there before the operator starts; Jobs a second from the first to the
 last one, ours and `idiomatic.py` in turns.
 memory: a cold start with that many live tasks, and with as many finished ones, ours and
@@ -33,11 +34,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import httpx
 from tests.chaos.harness import TASKS, Api, Operator
+from tests.perf.usage import usage
 
 HERE = Path(__file__).parent
 MAKERS = 8
 SECONDS = 300.0
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 
 
 def until(check: Callable[[], Any], pause: float = 0.05) -> float:
@@ -89,13 +91,16 @@ def kopf(
         process.wait()
 
 
-def usage(pid: int) -> dict[str, float]:
-    """Return resident memory now and at its peak, in MB, and the processor seconds."""
-    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    kb = {k: int(v.split()[0]) for k, _, v in (x.partition(":") for x in lines) if "Vm" in k}
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return {"rss_mb": kb["VmRSS"] / 1024, "peak_mb": kb["VmHWM"] / 1024, "cpu_s": cpu}
+@contextmanager
+def either(folder: Path, space: str, whose: str) -> "Iterator[subprocess.Popen[Any]]":
+    """Run our operator, or the one to compare it with."""
+    if whose == "ours":
+        with ours(folder, space) as operator:
+            assert operator.process
+            yield operator.process
+    else:
+        with kopf(folder, space, "idiomatic.py") as process:
+            yield process
 
 
 # Latency.
@@ -120,7 +125,7 @@ class JobNews:
             for line in reply.iter_lines():
                 event = json.loads(line)
                 if event["type"] == "ADDED":
-                    name = event["object"]["metadata"]["labels"]["agenttask.dev/task"]
+                    name = event["object"]["metadata"]["ownerReferences"][0]["name"]
                     with self.heard:
                         self.at[name] = time.perf_counter()
                         self.heard.notify_all()
@@ -132,21 +137,41 @@ class JobNews:
             return self.at[name]
 
 
-def latency(api: Api, folder: Path, count: int = 200) -> dict[str, Any]:
-    with namespace(api) as space, ours(folder, space) as operator:
-        operator.ready()
+def one_latency(api: Api, folder: Path, count: int, whose: str) -> list[float]:
+    """Return the milliseconds of each task, one after the other."""
+    with namespace(api) as space, either(folder, space, whose):
         news = JobNews(api, space)
         news.start()
         api.make_task(space, "warm-up")
         news.wait("warm-up")
-        milliseconds = []
+        found = []
         for number in range(count):
             api.make_task(space, f"t-{number}")
             made = time.perf_counter()
-            milliseconds.append(max(0.0, news.wait(f"t-{number}") - made) * 1000)
+            found.append(max(0.0, news.wait(f"t-{number}") - made) * 1000)
             time.sleep(0.05)
-    cuts = statistics.quantiles(milliseconds, n=100)
-    return {"tasks": count, "p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1)}
+    return found
+
+
+def latency(api: Api, folder: Path, count: int = 200, rounds: int = 5) -> dict[str, Any]:
+    results: dict[str, list[list[float]]] = {"ours": [], "idiomatic": []}
+    for _ in range(rounds):
+        for whose, so_far in results.items():
+            so_far.append(one_latency(api, folder, count, whose))
+    medians = {
+        whose: middle([quantiles(found) for found in so_far]) for whose, so_far in results.items()
+    }
+    every = {w: percentiles(sum(r, [])) for w, r in results.items()}
+    return {"tasks": count, "rounds": rounds, **medians, "percentiles_ms": every}
+
+
+def percentiles(milliseconds: list[float]) -> list[float]:
+    return [round(cut, 1) for cut in statistics.quantiles(milliseconds, n=100)]
+
+
+def quantiles(milliseconds: list[float]) -> dict[str, float]:
+    cuts = percentiles(milliseconds)
+    return {"p50_ms": cuts[49], "p99_ms": cuts[98]}
 
 
 # Burst.
@@ -161,10 +186,7 @@ def one_burst(api: Api, folder: Path, count: int, whose: str) -> dict[str, float
     with namespace(api) as space:
         make_tasks(api, space, count)
         begun = time.time()
-        running = ours(folder, space) if whose == "ours" else kopf(folder, space, "idiomatic.py")
-        with running as operator:
-            process = operator.process if isinstance(operator, Operator) else operator
-            assert process
+        with either(folder, space, whose) as process:
             first = until(lambda: count_jobs(api, space) > 0)
             last = until(lambda: count_jobs(api, space) >= count)
             used = usage(process.pid)
@@ -181,7 +203,9 @@ def burst(api: Api, folder: Path, count: int = 1000, rounds: int = 5) -> dict[st
             time.sleep(SETTLE_SECONDS)
     medians = {whose: middle(figures) for whose, figures in results.items()}
     ratio = medians["ours"]["jobs_per_s"] / medians["idiomatic"]["jobs_per_s"]
-    return {"tasks": count, "rounds": rounds, **medians, "ratio": round(ratio, 2)}
+    every = {w: [round(f["jobs_per_s"], 1) for f in found] for w, found in results.items()}
+    ratio = round(ratio, 2)
+    return {"tasks": count, "rounds": rounds, **medians, "ratio": ratio, "every_rate": every}
 
 
 def middle(figures: list[dict[str, float]]) -> dict[str, float]:
@@ -191,7 +215,7 @@ def middle(figures: list[dict[str, float]]) -> dict[str, float]:
 # Memory.
 
 
-def cold_ours(api: Api, folder: Path, space: str, live: int) -> dict[str, float]:
+def cold_ours(folder: Path, space: str, live: int) -> dict[str, float]:
     with ours(folder, space) as operator:
         begun = time.time()
         until(lambda: operator.asked("/readyz")[0] == 200)
@@ -234,21 +258,37 @@ def finish(api: Api, space: str, count: int) -> None:
         list(pool.map(end, range(count)))
 
 
-def memory(api: Api, folder: Path, count: int = 10000) -> dict[str, Any]:
+def cold(folder: Path, space: str, count: int, live: int, rounds: int) -> dict[str, Any]:
+    """Start both in turns; returns the median figures of each."""
+    found: dict[str, list[dict[str, float]]] = {"ours": [], "idle": []}
+    for _ in range(rounds):
+        found["ours"].append(cold_ours(folder, space, live))
+        found["idle"].append(cold_idle(folder, space, count))
+    return {whose: middle(figures) for whose, figures in found.items()}
+
+
+def versions(api: Api, space: str) -> dict[str, str]:
+    """Return every task's resourceVersion, which any write changes."""
+    found = (t["metadata"] for t in api.tasks(space))
+    return {m["name"]: m["resourceVersion"] for m in found}
+
+
+def memory(api: Api, folder: Path, count: int = 10000, rounds: int = 5) -> dict[str, Any]:
     with namespace(api) as space:
-        empty = cold_ours(api, folder, space, 0)
+        empty = middle([cold_ours(folder, space, 0) for _ in range(rounds)])
         make_tasks(api, space, count, suspend=True)
         with ours(folder, space) as operator:
             # Each task gets its first status, so that the starts below find nothing to write.
             operator.ready()
             until(lambda: api.phases(space)["Pending"] == count, 5)
-        live = {"ours": cold_ours(api, folder, space, count)}
-        live["idle"] = cold_idle(folder, space, count)
+        before = versions(api, space)
+        live = cold(folder, space, count, count, rounds)
+        written = len(before.items() ^ versions(api, space).items())
         finish(api, space, count)
-        finished = {"ours": cold_ours(api, folder, space, 0)}
-        finished["idle"] = cold_idle(folder, space, count)
+        finished = cold(folder, space, count, 0, rounds)
     kept = round(finished["ours"]["rss_mb"] - empty["rss_mb"], 1)
-    return {"tasks": count, "empty": empty, "live": live, "finished": finished, "kept_mb": kept}
+    sizes = {"tasks": count, "rounds": rounds, "written_by_starts": written}
+    return {**sizes, "empty": empty, "live": live, "finished": finished, "kept_mb": kept}
 
 
 def main() -> None:
@@ -262,7 +302,7 @@ def main() -> None:
         finally:
             api.request("DELETE", f"{TASKS}/agentclasses/chaos")
             api.close()
-    print(json.dumps({what.__name__: figures, "load": os.getloadavg()}, indent=2))
+    print(json.dumps({what.__name__: figures, "load": os.getloadavg()}))
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ class OpenAIModel:
             attempt, asked = answer
             attempts.append(attempt)
             if self.seconds_left() <= 0:
-                raise Stop(Reason.DEADLINE_EXCEEDED, f"no time for another try: {attempt.message}")
+                words = f"the run's time was over while the model was asked: {attempt.message}"
+                raise Stop(Reason.DEADLINE_EXCEEDED, words)
             if len(attempts) < self.retry.tries:
                 self.retry.pause(len(attempts), asked)
         self.unreachable = all(attempt.unreachable for attempt in attempts)

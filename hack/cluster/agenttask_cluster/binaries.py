@@ -76,9 +76,10 @@ PROGRAMS = {
             "github.com/fluxcd/kustomize-controller",
         ),
         Program("argocd", "argocd", "github.com/argoproj/argo-cd/v3/cmd"),
+        Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     )
 }
-ON_DEMAND = ("nats-objects", "promtool", "kustomize-controller", "argocd")
+ON_DEMAND = ("nats-objects", "promtool", "kustomize-controller", "argocd", "kwok")
 """Built only when asked for by name, for what few need: minutes, but for the first."""
 CLUSTER = [
     name for name in PROGRAMS if name not in ("nats-server", "helm", "kubeconform", *ON_DEMAND)
