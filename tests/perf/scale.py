@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "hack" / "testbed"))
 
 import httpx
 from tests.chaos.harness import TASKS, Api, Operator, kubeconfig
