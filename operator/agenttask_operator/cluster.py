@@ -62,7 +62,9 @@ WATCH_SECONDS = 300
 SILENCE_SECONDS = 75.0
 """A watch without even a bookmark (one a minute) for this long is dead."""
 PAGE_SIZE = 500
-MAX_CONNECTIONS = 64
+CONNECTIONS = 64
+WATCHES = 4
+"""Of each namespace: two of tasks, Jobs, pods. Each keeps a connection for itself."""
 
 MANAGER = "agenttask-operator"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
@@ -91,13 +93,14 @@ class Cluster:
         """Told of every request: method, code (0 = no answer), seconds until the answer."""
 
     @classmethod
-    async def connect(cls) -> "Cluster":
+    async def connect(cls, namespaces: int = 1) -> "Cluster":
         """Return a connection, made from the pod's service account or from KUBECONFIG.
 
-        Nothing is sent yet. The service-account token is read again every minute.
+        `namespaces` = how many are watched, each by itself. Nothing is sent yet. The
+        service-account token is read again every minute.
         """
         configuration = Configuration()
-        configuration.connection_pool_maxsize = MAX_CONNECTIONS
+        configuration.connection_pool_maxsize = max_connections(namespaces)
 
         async def load() -> None:
             if "KUBECONFIG" in os.environ:
@@ -324,6 +327,11 @@ def _items(kind: Kind, reply: Object) -> list[Object]:
     for item in items:
         item.get("metadata", {}).pop("managedFields", None)
     return items
+
+
+def max_connections(namespaces: int) -> int:
+    """Return how many connections to keep where so many namespaces are watched."""
+    return CONNECTIONS + WATCHES * namespaces
 
 
 async def _load_default(configuration: Configuration) -> None:

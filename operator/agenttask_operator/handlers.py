@@ -111,7 +111,8 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     identity = f"{os.environ.get('POD_ID') or socket.gethostname()}_{secrets.token_hex(4)}"
-    runtime = Runtime(settings, await Cluster.connect(), end_now, identity)
+    cluster = await Cluster.connect(len(settings.namespaces) or 1)
+    runtime = Runtime(settings, cluster, end_now, identity)
     news = runtime.news
     shell = Shell(
         settings.namespaces,

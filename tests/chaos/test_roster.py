@@ -1,7 +1,7 @@
 """The two watches of tasks on the real API server: what they tell, and what a restart reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from tests.chaos.conftest import MakeOperator
@@ -13,7 +13,6 @@ from tests.operator.taskwatches import selected, shown, told
 
 from agenttask_operator.cluster import ROSTER, TASKS, UNFINISHED, Cluster, Kind
 from agenttask_operator.errors import Gone
-from agenttask_testbed.commands import Kubectl
 
 SECONDS = 30.0
 NAMES = tuple(f"t-{n}" for n in range(6))
@@ -34,16 +33,8 @@ FINAL: Object = {
 """The end of a run of which nothing was told yet."""
 
 
-@pytest.fixture
-async def cluster(crds: Kubectl, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(crds.kubeconfig))
-    found = await Cluster.connect()
-    yield found
-    await found.close()
-
-
-async def listed(cluster: Cluster, kind: Kind, space: str) -> tuple[list[Object], str]:
-    pages = [page async for page in cluster.pages(kind, space)]
+async def listed(client: Cluster, kind: Kind, space: str) -> tuple[list[Object], str]:
+    pages = [page async for page in client.pages(kind, space)]
     return [item for page in pages for item in page.items], pages[-1].resource_version
 
 
@@ -64,28 +55,28 @@ def life(api: Api, path: str) -> list[Callable[[], Object]]:
 
 
 async def test_real_watches_tell_what_those_of_the_tests_tell(
-    api: Api, cluster: Cluster, space: str
+    api: Api, client: Cluster, space: str
 ) -> None:
-    _, begun = await listed(cluster, ROSTER, space)
+    _, begun = await listed(client, ROSTER, space)
     api.make_task(space, "one")
     api.make_task(space, "two")
     path = f"{GROUP}/namespaces/{space}/agenttasks/"
     changes: list[tuple[str, Object, Object | None]] = []
     for name in ("one", "two"):
-        known = await cluster.get(TASKS, name, space)
+        known = await client.get(TASKS, name, space)
         changes.append(("ADDED", known, None))
     for step in life(api, f"{path}one"):
-        before = await cluster.get(TASKS, "one", space)
+        before = await client.get(TASKS, "one", space)
         changes.append(("MODIFIED", step(), before))
         for kind in (UNFINISHED, ROSTER):
-            items, _ = await listed(cluster, kind, space)
-            whole, _ = await listed(cluster, TASKS, space)
+            items, _ = await listed(client, kind, space)
+            whole, _ = await listed(client, TASKS, space)
             assert items == [shown(kind, o) for o in whole if selected(kind, o)]
-    before = await cluster.get(TASKS, "two", space)
+    before = await client.get(TASKS, "two", space)
     api.delete(f"{path}two")
     for kind in (UNFINISHED, ROSTER):
         expected = [e for e in (told(kind, *change) for change in changes) if e]
-        heard = await hear_all(cluster, kind, begun, space, len(expected) + 1)
+        heard = await hear_all(client, kind, begun, space, len(expected) + 1)
         for (type_, obj), event in zip(expected, heard, strict=False):
             assert event["type"] == type_
             assert bare(event["object"]) == bare(obj)
@@ -100,12 +91,12 @@ def bare(obj: Object) -> Object:
 
 
 async def hear_all(
-    cluster: Cluster, kind: Kind, version: str, space: str, count: int
+    client: Cluster, kind: Kind, version: str, space: str, count: int
 ) -> list[Object]:
     """Return that many events of a watch from there."""
     heard: list[Object] = []
     async with asyncio.timeout(SECONDS):
-        async for type_, obj in cluster.watch(kind, version, space):
+        async for type_, obj in client.watch(kind, version, space):
             if type_ != "BOOKMARK":
                 heard.append({"type": type_, "object": obj})
             if len(heard) == count:
@@ -115,10 +106,10 @@ async def hear_all(
 
 @pytest.mark.parametrize("kind", [UNFINISHED, ROSTER], ids=lambda k: k.name)
 async def test_version_that_is_too_old_is_told_as_such(
-    cluster: Cluster, space: str, kind: Kind
+    client: Cluster, space: str, kind: Kind
 ) -> None:
     with pytest.raises(Gone):
-        await hear_all(cluster, kind, "1", space, 10**6)
+        await hear_all(client, kind, "1", space, 10**6)
 
 
 def whole(call: Call) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
+from tests.operator.apiserver import SmallApi
 from tests.operator.builders import task_object
 from tests.operator.taskwatches import line, table
 
@@ -21,6 +22,7 @@ from agenttask_operator.cluster import (
     UNFINISHED,
     Cluster,
     Page,
+    max_connections,
 )
 from agenttask_operator.errors import (
     Conflict,
@@ -330,3 +332,27 @@ async def test_unfinished_tasks_are_selected_by_the_server(server, cluster):
     assert [event async for event in cluster.watch(UNFINISHED, "5")] == []
     wanted = "status.phase!=Cancelled,status.phase!=Failed,status.phase!=Succeeded"
     assert [r[2]["fieldSelector"] for r in server.requests] == [wanted, wanted]
+
+
+async def test_watches_of_many_namespaces_leave_connections_for_the_rest():
+    count, api = 30, SmallApi()
+    await api.start()
+    configuration = Configuration(host=api.url)
+    configuration.connection_pool_maxsize = max_connections(count)
+    cluster = Cluster(ApiClient(configuration))
+
+    async def watch(kind, namespace, heard):
+        async for _ in cluster.watch(kind, "5", namespace):
+            heard.set()
+
+    kinds = (UNFINISHED, ROSTER, JOBS, PODS)
+    places = [(kind, f"n-{n}", asyncio.Event()) for n in range(count) for kind in kinds]
+    watches = [asyncio.create_task(watch(*place)) for place in places]
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(heard.wait() for _, _, heard in places))
+        assert [page.items async for page in cluster.pages(CLASSES)] == [[]]
+    for task in watches:
+        task.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
+    await cluster.close()
+    await api.stop()
