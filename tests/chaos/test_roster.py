@@ -148,7 +148,7 @@ def test_restart_reads_no_finished_task_and_hears_of_each_new_run(
     assert any(c.table for c in lists)
     path = f"{GROUP}/namespaces/{space}/agenttasks/{NAMES[0]}"
     api.request("PATCH", path, {"spec": {"runID": "2"}})
-    eventually(lambda: len(api.jobs(space)) == len(NAMES) + 1, SECONDS, "the second run's Job")
+    eventually(lambda: runs(api, space, NAMES[0]) == 2, SECONDS, "the second run")
     assert len([c for c in proxy.calls if whole(c)]) == 1
     api.delete(f"{GROUP}/namespaces/{space}/agenttasks/{NAMES[1]}")
     api.make_task(space, NAMES[1], prompt="something else")
@@ -160,6 +160,11 @@ def jobs_of(api: Api, space: str, task: str) -> list[Object]:
     """Return the Jobs of the task object that is there now."""
     uid = api.task(space, task)["metadata"]["uid"]
     return [j for j in api.jobs(space) if j["metadata"]["ownerReferences"][0]["uid"] == uid]
+
+
+def runs(api: Api, space: str, task: str) -> int:
+    """Return how many runs the task's status tells of."""
+    return int((api.task(space, task)["status"].get("run") or {}).get("number", 0))
 
 
 def not_over(api: Api, space: str) -> int:
@@ -183,7 +188,8 @@ def test_either_watch_may_be_silent(
     path = f"{GROUP}/namespaces/{space}/agenttasks/before"
     api.request("PATCH", path, {"spec": {"runID": "2"}})
     api.make_task(space, "during")
-    eventually(lambda: len(api.jobs(space)) == 3, SECONDS, "both to run")
+    eventually(lambda: runs(api, space, "before") == 2, SECONDS, "the second run")
+    eventually(lambda: jobs_of(api, space, "during"), SECONDS, "the new task to run")
     api.all_end(space, 2)
     api.delete(path)
     api.make_task(space, "after")
