@@ -35,6 +35,8 @@ class Cache:
         self.tasks: dict[Key, Task] = {}
         self.finished: dict[Key, tuple[str, int]] = {}
         """Uid and version of tasks that are done with, so that late news of them is ignored."""
+        self.doubts: dict[Key, int] = {}
+        """Tasks of which a watch said less than all, and as of which version."""
         self.classes: dict[str, AgentClass] = {}
         self._jobs: dict[Key, Job] = {}
         self._pods: dict[Key, Pod] = {}
@@ -56,6 +58,12 @@ class Cache:
         self.tasks[task.key] = task
         return True
 
+    def take_task(self, task: Task) -> None:
+        """Take the task as it was read: that is the truth, and no doubt is left."""
+        self.finished.pop(task.key, None)
+        self.doubts.pop(task.key, None)
+        self.put_task(task, force=True)
+
     def finish_task(self, task: Task) -> None:
         """Forget the task but for its version: nothing is left to do for it."""
         self.drop_task(task.key)
@@ -65,14 +73,31 @@ class Cache:
         """Remember that nothing is left to do for the task as of that version."""
         self.finished[key] = (uid, _number(resource_version))
 
-    def is_finished(self, key: Key, uid: str, resource_version: str) -> bool:
-        """Say whether this is late news of a task that is done with."""
-        done = self.finished.get(key)
-        return bool(done and done[0] == uid and _number(resource_version) <= done[1])
+    def is_late(self, key: Key, resource_version: str) -> bool:
+        """Say whether what we know of the task is as new as news of that version, or newer."""
+        return 0 < _number(resource_version) <= self._known(key)
+
+    def doubt(self, key: Key, resource_version: str) -> None:
+        """Remember that the task must be read before anything is done for it."""
+        self.doubts[key] = max(_number(resource_version), self.doubts.get(key, 0))
+
+    def in_doubt(self, key: Key) -> bool:
+        """Say whether the task must be read (still)."""
+        if self._known(key) >= self.doubts.get(key, 0):
+            self.doubts.pop(key, None)
+        return key in self.doubts
+
+    def _known(self, key: Key) -> int:
+        """Return the version as of which we know the task; 0 = we know nothing."""
+        task = self.tasks.get(key)
+        return max(
+            _number(task.resource_version) if task else 0, self.finished.get(key, ("", 0))[1]
+        )
 
     def drop_task(self, key: Key) -> None:
         """Forget the task, and what was left of its pods."""
         self.finished.pop(key, None)
+        self.doubts.pop(key, None)
         task = self.tasks.pop(key, None)
         for pod in self.pods_of(task.uid) if task else ():
             if pod.gone:

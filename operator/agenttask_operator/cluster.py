@@ -12,19 +12,49 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from agenttask_api.names import MANAGED_BY, MANAGED_BY_LABEL
 from agenttask_operator.errors import Conflict, NotFound, Unauthorized, Unavailable
+from agenttask_operator.kinds import (
+    CLASSES,
+    CONFIG_MAPS,
+    EVENTS,
+    JOBS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    POLICIES,
+    ROSTER,
+    TASKS,
+    UNFINISHED,
+    Kind,
+    Object,
+)
 from agenttask_operator.replies import read_change, read_error, read_lines
+from agenttask_operator.tables import TABLE, column_names, read_bookmark, read_rows
 from agenttask_operator.throttle import Throttle
 
-Object = dict[str, Any]
+__all__ = [
+    "CLASSES",
+    "CONFIG_MAPS",
+    "EVENTS",
+    "JOBS",
+    "LEASES",
+    "NAMESPACES",
+    "PODS",
+    "POLICIES",
+    "ROSTER",
+    "TASKS",
+    "UNFINISHED",
+    "Cluster",
+    "Kind",
+    "Object",
+    "Page",
+]
 
 REQUEST_SECONDS = 15.0
 WATCH_SECONDS = 300
@@ -32,41 +62,13 @@ WATCH_SECONDS = 300
 SILENCE_SECONDS = 75.0
 """A watch without even a bookmark (one a minute) for this long is dead."""
 PAGE_SIZE = 500
-MAX_CONNECTIONS = 64
+CONNECTIONS = 64
+WATCHES = 4
+"""Of each namespace: two of tasks, Jobs, pods. Each keeps a connection for itself."""
 
 MANAGER = "agenttask-operator"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 """Of patches; JSON is YAML as well."""
-OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Where a kind lives in the API."""
-
-    prefix: str
-    plural: str
-    selector: str = ""
-    """Label selector of every list and watch of this kind."""
-
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the URL path of the collection or of one object."""
-        parts = [self.prefix]
-        parts += ["namespaces", quote(namespace, safe="")] if namespace else []
-        parts += [self.plural]
-        parts += [quote(part, safe="") for part in (name, subresource) if part]
-        return "/" + "/".join(parts)
-
-
-TASKS = Kind("apis/agenttask.dev/v1alpha1", "agenttasks")
-CLASSES = Kind("apis/agenttask.dev/v1alpha1", "agentclasses")
-JOBS = Kind("apis/batch/v1", "jobs", OURS)
-PODS = Kind("api/v1", "pods", OURS)
-EVENTS = Kind("api/v1", "events")
-NAMESPACES = Kind("api/v1", "namespaces")
-CONFIG_MAPS = Kind("api/v1", "configmaps")
-POLICIES = Kind("apis/networking.k8s.io/v1", "networkpolicies")
-LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,14 @@ class Cluster:
         """Told of every request: method, code (0 = no answer), seconds until the answer."""
 
     @classmethod
-    async def connect(cls) -> "Cluster":
+    async def connect(cls, namespaces: int = 1) -> "Cluster":
         """Return a connection, made from the pod's service account or from KUBECONFIG.
 
-        Nothing is sent yet. The service-account token is read again every minute.
+        `namespaces` = how many are watched, each by itself. Nothing is sent yet. The
+        service-account token is read again every minute.
         """
         configuration = Configuration()
-        configuration.connection_pool_maxsize = MAX_CONNECTIONS
+        configuration.connection_pool_maxsize = max_connections(namespaces)
 
         async def load() -> None:
             if "KUBECONFIG" in os.environ:
@@ -133,13 +136,15 @@ class Cluster:
         """Yield all objects of a kind in pages; raises Gone when reading them took too long."""
         token = ""
         while True:
-            query = {"limit": str(PAGE_SIZE), "labelSelector": selector or kind.selector}
-            query |= {"continue": token} if token else {}
-            reply = await self._send("GET", kind.path(namespace), query)
+            query = {
+                "limit": str(PAGE_SIZE),
+                "labelSelector": selector or kind.selector,
+                "fieldSelector": kind.fields,
+                "continue": token,
+            }
+            reply = await self._send("GET", kind.path(namespace), query, table=bool(kind.columns))
             metadata = reply.get("metadata") or {}
-            items = reply.get("items") or []
-            for item in items:
-                item.get("metadata", {}).pop("managedFields", None)
+            items = _items(kind, reply)
             yield Page(items, metadata.get("resourceVersion", ""))
             token = metadata.get("continue") or ""
             if not token:
@@ -155,14 +160,23 @@ class Cluster:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
             "labelSelector": kind.selector,
+            "fieldSelector": kind.fields,
         }
         limits = aiohttp.ClientTimeout(
             total=WATCH_SECONDS + 30, sock_read=SILENCE_SECONDS, sock_connect=REQUEST_SECONDS
         )
-        response = await self._request("GET", kind.path(namespace), query, None, limits)
+        table = bool(kind.columns)
+        names: tuple[str, ...] = ()
+        response = await self._request("GET", kind.path(namespace), query, None, limits, table)
         try:
             async for line in read_lines(response):
-                yield read_change(line)
+                type_, obj = read_change(line)
+                if table:
+                    # Only the first event says what the columns are.
+                    names = column_names(obj) or names
+                    rows = read_rows(obj, names, kind.columns)
+                    obj = rows[0] if rows else read_bookmark(obj)
+                yield type_, obj
         finally:
             response.close()
 
@@ -232,13 +246,14 @@ class Cluster:
         path: str,
         query: dict[str, str] | None = None,
         body: Object | None = None,
+        table: bool = False,
     ) -> Object:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         if not path.startswith(f"/{LEASES.prefix}/"):
             # Whoever must wait its turn to renew the Lease loses it.
             await self._throttle.take()
         try:
-            response = await self._request(method, path, query, body, limits)
+            response = await self._request(method, path, query, body, limits, table)
             reply = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._throttle.complained()
@@ -256,15 +271,16 @@ class Cluster:
         query: dict[str, str] | None,
         body: Object | None,
         limits: aiohttp.ClientTimeout,
+        table: bool = False,
     ) -> aiohttp.ClientResponse:
         """Send a request; one that is not known any more (401) reads its credentials again."""
         try:
-            return await self._send_once(method, path, query, body, limits)
+            return await self._send_once(method, path, query, body, limits, table)
         except Unauthorized:
             if not self._reload:
                 raise
         await self._reload()
-        return await self._send_once(method, path, query, body, limits)
+        return await self._send_once(method, path, query, body, limits, table)
 
     async def _send_once(
         self,
@@ -273,9 +289,11 @@ class Cluster:
         query: dict[str, str] | None,
         body: Object | None,
         limits: aiohttp.ClientTimeout,
+        table: bool = False,
     ) -> aiohttp.ClientResponse:
         kind_of_patch = APPLY if "fieldManager" in (query or {}) else MERGE
         headers = await self._headers(method, kind_of_patch)
+        headers |= {"Accept": TABLE} if table else {}
         begun, code = time.monotonic(), 0
         url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
         try:
@@ -299,6 +317,21 @@ class Cluster:
             headers["Content-Type"] = kind_of_patch
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
         return headers
+
+
+def _items(kind: Kind, reply: Object) -> list[Object]:
+    """Return what a list holds, without the books that the API server keeps of its fields."""
+    if kind.columns:
+        return read_rows(reply, column_names(reply), kind.columns)
+    items: list[Object] = reply.get("items") or []
+    for item in items:
+        item.get("metadata", {}).pop("managedFields", None)
+    return items
+
+
+def max_connections(namespaces: int) -> int:
+    """Return how many connections to keep where so many namespaces are watched."""
+    return CONNECTIONS + WATCHES * namespaces
 
 
 async def _load_default(configuration: Configuration) -> None:

@@ -1,8 +1,9 @@
 """kopf's shell: events in, nothing else.
 
-Only `on.event` is used, so kopf writes nothing to a task: no finalizer, no annotation,
-no progress. Its handlers hand news to the loop that works; what follows from them is
-decided there, and repaired by a resync should kopf lose an event.
+Only `on.event` is used, so kopf writes nothing to a class: no finalizer, no annotation,
+no progress. Its handler hands news to the loop that works; what follows from them is
+decided there, and repaired by a resync should kopf lose an event. Tasks are watched by
+informers of our own, since kopf can watch neither by field nor in part.
 
 kopf runs in a thread and loop of its own: it ends on a 403, on an error inside a watch and
 when it runs out of retries, and on its way out it cancels whatever else its loop runs.
@@ -50,9 +51,9 @@ class Backoffs:
 class Shell:
     """kopf in a thread, for ever."""
 
-    def __init__(self, namespaces: tuple[str, ...], on_task: Take, on_class: Take) -> None:
+    def __init__(self, namespaces: tuple[str, ...], on_class: Take) -> None:
         self._namespaces = namespaces
-        self._memo = kopf.Memo(on_task=on_task, on_class=on_class)
+        self._memo = kopf.Memo(on_class=on_class)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_for_ever, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,11 +111,11 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     identity = f"{os.environ.get('POD_ID') or socket.gethostname()}_{secrets.token_hex(4)}"
-    runtime = Runtime(settings, await Cluster.connect(), end_now, identity)
+    cluster = await Cluster.connect(len(settings.namespaces) or 1)
+    runtime = Runtime(settings, cluster, end_now, identity)
     news = runtime.news
     shell = Shell(
         settings.namespaces,
-        lambda type_, obj: _hand_over(loop, news.task, type_, obj),
         lambda type_, obj: _hand_over(loop, news.class_, type_, obj),
     )
     await runtime.start(lambda: shell.alive)
@@ -165,12 +166,6 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         if account:
             return account
     return kopf.login_with_kubeconfig(**kwargs)
-
-
-@kopf.on.event(GROUP, VERSION, "agenttasks")
-async def on_task(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
-    """Take news of a task."""
-    memo.on_task(event["type"], event["object"])
 
 
 @kopf.on.event(GROUP, VERSION, "agentclasses")

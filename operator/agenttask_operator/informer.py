@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from agenttask_operator.cluster import Kind, Object, Page
 from agenttask_operator.errors import ClusterError, Unavailable
@@ -38,12 +38,14 @@ class Source(Protocol):
 class Listener:
     """What to do with what was learned."""
 
-    replace: Callable[[list[Object], str], None]
-    """This is everything there was, as of that resourceVersion."""
+    replace: Callable[[list[Any], str], None]
+    """This is everything there was, as read, as of that resourceVersion."""
     changed: Callable[[Object], None]
     """This object was added or modified."""
     deleted: Callable[[Object], None]
-    """This object is gone; these were its last contents."""
+    """This object is gone (or selected no more); these were its last contents."""
+    read: Callable[[Object], Any] = lambda obj: obj
+    """What to keep of an object of a list while the rest of the list is read."""
 
 
 class Informer:
@@ -65,7 +67,7 @@ class Informer:
         self._failures = 0
         self.synced = asyncio.Event()
         """Set once everything was listed for the first time."""
-        self.name = f"{kind.plural} in {namespace}" if namespace else kind.plural
+        self.name = f"{kind.name} in {namespace}" if namespace else kind.name
         self.last_heard = 0.0
         """Loop time of the last sign of life from the API server; 0 = never."""
         self.last_tried = 0.0
@@ -81,7 +83,7 @@ class Informer:
                 # asked for everything without a pause.
                 await self._back_off(error)
             except Exception:
-                log.exception("%s: the informer failed, starting again", self._kind.plural)
+                log.exception("%s: the informer failed, starting again", self.name)
                 await self._back_off(None)
 
     async def resync(self) -> None:
@@ -96,10 +98,10 @@ class Informer:
 
     async def _list(self) -> str:
         self.last_tried = asyncio.get_running_loop().time()
-        items: list[Object] = []
+        items: list[Any] = []
         version = ""
         async for page in self._source.pages(self._kind, self._namespace):
-            items += page.items
+            items += [self._listener.read(item) for item in page.items]
             version = page.resource_version
         self._listener.replace(items, version)
         self._heard()
@@ -124,7 +126,7 @@ class Informer:
         delay = max(asked, ceiling * (0.5 + random.random() / 2))
         self._failures += 1
         if error:
-            log.warning("%s: %s; listing again in %.1f s", self._kind.plural, error, delay)
+            log.warning("%s: %s; listing again in %.1f s", self.name, error, delay)
         await asyncio.sleep(delay)
 
     def _heard(self) -> None:

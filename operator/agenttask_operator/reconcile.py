@@ -12,11 +12,12 @@ from typing import Protocol
 from agenttask_operator.act import Actor, Publisher, Recorder
 from agenttask_operator.actions import Action, CreateJob
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import Cluster
+from agenttask_operator.cluster import TASKS, Cluster
+from agenttask_operator.errors import NotFound
 from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.gather import Book, Gatherer, Results
 from agenttask_operator.memory import Memories
-from agenttask_operator.observed import Key, Task
+from agenttask_operator.observed import Key, Task, parse_task
 from agenttask_operator.planner import plan
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.status import is_final
@@ -50,6 +51,7 @@ class Reconciler:
         turnstile: Turnstile | None = None,
         ledger: Ledger | None = None,
     ) -> None:
+        self._cluster = cluster
         self._turnstile = turnstile
         self._cache = cache
         self._queue = queue
@@ -60,6 +62,7 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> None:
         """Do what is due for one task; raises ClusterError when that must wait."""
+        await self._look(key)
         for _ in range(MAX_ROUNDS):
             facts = await self._gatherer.gather(key)
             if facts is None:
@@ -75,6 +78,25 @@ class Reconciler:
             "a task does not come to rest", extra={"namespace": key.namespace, "task": key.name}
         )
         self._queue.add_after(key, 30.0)
+
+    async def _look(self, key: Key) -> None:
+        """Read a task of which a watch said less than all: it may have changed, ended or gone.
+
+        What a watch brings meanwhile is newer than the answer, and decides.
+        """
+        if not self._cache.in_doubt(key):
+            return
+        known = self._cache.tasks.get(key)
+        try:
+            found = parse_task(await self._cluster.get(TASKS, key.name, key.namespace), known)
+        except NotFound:
+            found = None
+        if self._cache.tasks.get(key) is not known:
+            return
+        if found:
+            self._cache.take_task(found)
+        else:
+            self.forget(key)
 
     def _plan(self, facts: Facts) -> tuple[Action, ...]:
         """Plan; one who would start a run is asked whether it is his turn."""

@@ -1,9 +1,9 @@
 """Everything that runs, wired once: informers, workers, resync, outbox, election.
 
-kopf brings events of tasks and classes; Jobs and pods come from informers of our
-own. Both only change the cache and put keys on the queue. Workers start when all is
-known, since an empty cache looks just like a cluster whose Jobs are lost, and when this
-process leads: until then it is a standby with everything at hand.
+kopf brings events of classes; tasks, Jobs and pods come from informers of our own. Both
+only change the cache and put keys on the queue. Workers start when all is known, since an
+empty cache looks just like a cluster whose Jobs are lost, and when this process leads:
+until then it is a standby with everything at hand.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
 from agenttask_operator.classstatus import NatsState, Wall
-from agenttask_operator.cluster import JOBS, PODS, Cluster
+from agenttask_operator.cluster import JOBS, PODS, ROSTER, UNFINISHED, Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
 from agenttask_operator.facts import Defaults
@@ -34,6 +34,7 @@ from agenttask_operator.observed import Key, Task
 from agenttask_operator.outbox import Access, Outbox
 from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
+from agenttask_operator.roster import Roster
 from agenttask_operator.settings import Settings
 from agenttask_operator.tracing import both, open_traces
 from agenttask_operator.turns import Limits
@@ -91,11 +92,14 @@ class Runtime:
         wall = Wall(settings.egress is not None, settings.egress_enforced, nats_url)
         self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now, wall)
         self._keeper.ask_nats = self._nats
-        self.news = News(cluster, self.cache, self.queue, self._reconciler, bool(nats_url))
+        self.news = News(cluster, self.cache, self.queue)
+        self.roster = Roster(self.cache, self.queue, self._reconciler, bool(nats_url))
         self._informers = [
             Informer(cluster, kind, scope, listener)
             for scope in settings.namespaces or ("",)
             for kind, listener in (
+                (UNFINISHED, self.roster.unfinished(scope)),
+                (ROSTER, self.roster.lines(scope)),
                 (JOBS, job_listener(self.cache, self.queue, scope)),
                 (PODS, pod_listener(self.cache, self.queue, scope)),
             )
@@ -134,7 +138,7 @@ class Runtime:
     async def start(self, watching: Callable[[], bool]) -> None:
         """Start everything in the background; raises OSError when the port is taken.
 
-        `watching` says whether news of tasks and classes can still come.
+        `watching` says whether news of classes can still come.
         """
         self._watching = watching
         if self._settings.http_address:
@@ -292,5 +296,3 @@ class Runtime:
         for informer in self._informers:
             await informer.resync()
         await self.news.list_classes()
-        for scope in self._settings.namespaces or ("",):
-            await self.news.list_tasks(scope)

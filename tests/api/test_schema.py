@@ -268,7 +268,7 @@ def test_columns_lead_to_fields(name: str) -> None:
     known |= {f"status{p}" for p, _ in yaml_facts(part(name, "status"))}
     listed = version["additionalPrinterColumns"] + version.get("selectableFields", [])
     for path in (entry["jsonPath"].removeprefix(".") for entry in listed):
-        field = path.partition("[?")[0]
+        field = path.partition("[?")[0].replace("[*]", "[]")
         assert path.startswith("metadata.") or field in known, f"{path} is no field"
 
 

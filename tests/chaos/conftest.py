@@ -2,15 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import load_kube_config
 from tests.chaos.harness import CLASS, PROMPT, TOKEN, Api, Operator, kubeconfig
 from tests.chaos.proxy import Proxy
 from tests.servers.certs import Certificates, make_certificates
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
+from agenttask_operator.cluster import Cluster
 from agenttask_testbed.commands import Kubectl
 from agenttask_testbed.product import SYSTEM
 
@@ -84,6 +87,16 @@ def proxy(api: Api, certificates: Certificates) -> Iterator[Proxy]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def client(crds: Kubectl) -> AsyncIterator[Cluster]:
+    # Not `Cluster.connect`: the client reads KUBECONFIG when it is imported.
+    configuration = Configuration()
+    await load_kube_config(crds.kubeconfig, client_configuration=configuration)
+    connected = Cluster(ApiClient(configuration))
+    yield connected
+    await connected.close()
 
 
 MakeOperator = Callable[..., Operator]

@@ -23,7 +23,7 @@ HANDSHAKE_SECONDS = 0.5
 HOP_BY_HOP = {"transfer-encoding", "connection", "content-length", "content-encoding", "host"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """A request that arrived."""
 
@@ -32,6 +32,11 @@ class Call:
     watch: bool
     token: str = ""
     at: float = field(default_factory=time.monotonic)
+    query: str = ""
+    table: bool = False
+    """Whether a table was asked for."""
+    sent: int = 0
+    """Bytes of the answer so far."""
 
     @property
     def collection(self) -> bool:
@@ -158,7 +163,14 @@ class Proxy:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").partition(" ")[2]
-        call = Call(request.method, request.path, request.query.get("watch") == "true", token)
+        call = Call(
+            request.method,
+            request.path,
+            request.query.get("watch") == "true",
+            token,
+            query=request.query_string,
+            table="as=Table" in request.headers.get("Accept", ""),
+        )
         self.calls.append(call)
         fault = self._fault(call)
         if fault and fault.status:
@@ -192,7 +204,9 @@ class Proxy:
             if call.watch:
                 await self._watch(request, call, upstream, response)
             else:
-                await self._body(request, fault, await upstream.read(), response)
+                body = await upstream.read()
+                call.sent = len(body)
+                await self._body(request, fault, body, response)
         return response
 
     async def _body(self, request, fault, body, response) -> None:
@@ -220,6 +234,7 @@ class Proxy:
                 if fault and fault.silent:
                     await self._ended.wait()
                     return
+                call.sent += len(chunk)
                 await response.write(chunk)
         finally:
             self._watches.remove(request)

@@ -158,10 +158,11 @@ class RealCluster:
             old = self._known.get((kind.plural, uid))
             new = obj["metadata"]["resourceVersion"]
             if not old or old["metadata"]["resourceVersion"] != new:
-                self._journal.append(Change(kind, "MODIFIED" if old else "ADDED", obj))
+                self._journal.append(Change(kind, "MODIFIED" if old else "ADDED", obj, old))
                 self._known[kind.plural, uid] = obj
         for plural, uid in [k for k in self._known if k[0] == kind.plural and k[1] not in now]:
-            self._journal.append(Change(kind, "DELETED", self._known.pop((plural, uid))))
+            last = self._known.pop((plural, uid))
+            self._journal.append(Change(kind, "DELETED", _as_deleted(last), last))
 
     def _say(self, obj: Object) -> None:
         pod = self._pod(obj["metadata"]["labels"][names.LABEL_RUN_KEY])
@@ -209,6 +210,12 @@ class RealCluster:
 def _orphaned(pod: Object, jobs: set[str]) -> bool:
     owners = {o["uid"] for o in pod["metadata"].get("ownerReferences", [])}
     return not owners & jobs
+
+
+def _as_deleted(last: Object) -> Object:
+    """Return the object with a version that is newer than its last one, as a deletion has."""
+    version = str(int(last["metadata"]["resourceVersion"]) + 1)
+    return last | {"metadata": last["metadata"] | {"resourceVersion": version}}
 
 
 def _as_created(obj: Object) -> Object:

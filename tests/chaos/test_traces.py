@@ -5,18 +5,15 @@ against the real API server, Job controller and garbage collector.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import load_kube_config
 from tests.chaos.harness import Api
 from tests.chaos.nodes import Node
 from tests.chaos.realcluster import RealCluster
 from tests.operator.scenarios import SCENARIOS, Scene
 
 from agenttask_operator.cluster import JOBS, Cluster
-from agenttask_testbed.commands import Kubectl
 
 PLAYED_TWICE = (
     "ends well",
@@ -32,16 +29,6 @@ PLAYED_TWICE = (
     "loses its Job",
     "asks for too much",
 )
-
-
-@pytest.fixture
-async def client(crds: Kubectl) -> AsyncIterator[Cluster]:
-    # Not `Cluster.connect`: the client reads KUBECONFIG when it is imported.
-    configuration = Configuration()
-    await load_kube_config(crds.kubeconfig, client_configuration=configuration)
-    connected = Cluster(ApiClient(configuration))
-    yield connected
-    await connected.close()
 
 
 @pytest.fixture

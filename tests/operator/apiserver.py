@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from aiohttp import web
+from tests.operator.taskwatches import table
 
 BOOKMARK_SECONDS = 0.1
 
@@ -47,12 +48,16 @@ class SmallApi:
             await self._closing.wait()
         plural = request.path.rpartition("/")[2]
         items = self.items.get(plural, []) if request.method == "GET" else []
+        if "as=Table" in request.headers["Accept"]:
+            return web.json_response(table(items, "5"))
         return web.json_response({"metadata": {"resourceVersion": "5"}, "items": items})
 
     async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "5"}}}
+        as_table = "as=Table" in request.headers["Accept"]
+        obj = table([], "5") if as_table else {"metadata": {"resourceVersion": "5"}}
+        bookmark = {"type": "BOOKMARK", "object": obj}
         while not self._closing.is_set():
             if not self.silent:
                 await response.write(json.dumps(bookmark).encode() + b"\n")

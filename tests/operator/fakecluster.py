@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.operator.builders import NOW
+from tests.operator.taskwatches import selected, shown
 from tests.operator.world import merged
 
 from agenttask_operator.clock import format_time
@@ -30,6 +31,8 @@ class Change:
     kind: Kind
     type: str
     object: Object
+    before: Object | None = None
+    """What the object was before."""
 
 
 class FakeCluster:
@@ -54,9 +57,10 @@ class FakeCluster:
         obj["metadata"]["resourceVersion"] = str(self._version)
         obj["metadata"].setdefault("uid", f"uid-{self._version}")
         obj["metadata"].setdefault("creationTimestamp", format_time(NOW))
-        type_ = "MODIFIED" if self._at(kind, obj) in self.objects else "ADDED"
+        before = self.objects.get(self._at(kind, obj))
         self.objects[self._at(kind, obj)] = obj
-        self.journal.append(Change(kind, type_, copy.deepcopy(obj)))
+        type_ = "MODIFIED" if before else "ADDED"
+        self.journal.append(Change(kind, type_, copy.deepcopy(obj), before))
         return copy.deepcopy(obj)
 
     def remove(self, kind: Kind, obj: Object) -> None:
@@ -64,8 +68,9 @@ class FakeCluster:
         found = self.objects.pop(self._at(kind, obj), None)
         if found:
             self._version += 1
+            before = copy.deepcopy(found)
             found["metadata"]["resourceVersion"] = str(self._version)
-            self.journal.append(Change(kind, "DELETED", copy.deepcopy(found)))
+            self.journal.append(Change(kind, "DELETED", copy.deepcopy(found), before))
 
     def all(self, kind: Kind) -> list[Object]:
         return [copy.deepcopy(o) for k, o in self.objects.items() if k[0] == kind.plural]
@@ -79,7 +84,9 @@ class FakeCluster:
     async def pages(
         self, kind: Kind, _namespace: str = "", _selector: str = ""
     ) -> AsyncIterator[Page]:
-        yield Page(self.all(kind), str(self._version))
+        yield Page(
+            [shown(kind, o) for o in self.all(kind) if selected(kind, o)], str(self._version)
+        )
 
     async def create_job(self, manifest: Object) -> Object:
         self._before("create job")

@@ -86,9 +86,19 @@ def test_late_news_of_a_finished_task_is_known_as_such():
     cache, task = Cache(), make_task()
     cache.put_task(task)
     cache.finish_task(task)
-    assert cache.is_finished(task.key, task.uid, "9")
-    assert not cache.is_finished(task.key, task.uid, "11")
-    assert not cache.is_finished(task.key, "other", "9")
+    assert cache.is_late(task.key, "9")
+    assert not cache.is_late(task.key, "11")
+
+
+def test_doubt_lasts_until_the_task_is_known_as_of_then():
+    cache, task = Cache(), make_task()
+    cache.put_task(replace(task, resource_version="10"))
+    cache.doubt(task.key, "12")
+    cache.doubt(task.key, "11")
+    assert cache.in_doubt(task.key)
+    cache.put_task(replace(task, resource_version="12"))
+    assert not cache.in_doubt(task.key)
+    assert not cache.doubts
 
 
 def test_job_that_replaced_another_is_not_dropped_with_it():

@@ -7,8 +7,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
+from tests.operator.apiserver import SmallApi
+from tests.operator.builders import task_object
+from tests.operator.taskwatches import line, table
 
-from agenttask_operator.cluster import CLASSES, JOBS, LEASES, PODS, POLICIES, TASKS, Cluster
+from agenttask_operator.cluster import (
+    CLASSES,
+    JOBS,
+    LEASES,
+    PODS,
+    POLICIES,
+    ROSTER,
+    TASKS,
+    UNFINISHED,
+    Cluster,
+    Page,
+    max_connections,
+)
 from agenttask_operator.errors import (
     Conflict,
     Forbidden,
@@ -288,3 +303,56 @@ async def test_acting_as_another_user_names_him_and_leaves_the_others_alone(serv
     assert patched[4].headers["Impersonate-User"] == "system:serviceaccount:team:bridge"
     assert json.loads(patched[3]) == {"spec": {"cancel": True}}
     assert "Impersonate-User" not in got[4].headers
+
+
+async def test_roster_is_asked_for_as_a_table(server, cluster):
+    obj = task_object({"phase": "Failed"})
+    server.will(table([obj], "7"))
+    pages = [page async for page in cluster.pages(ROSTER, "team")]
+    assert pages == [Page([line(obj)], "7")]
+    assert "as=Table" in server.requests[0][4].headers["Accept"]
+
+
+async def test_watch_of_the_roster_names_its_columns_once(server, cluster):
+    obj = task_object({"phase": "Failed"})
+    first, second = table([obj], ""), table([obj], "")
+    second["columnDefinitions"] = []
+    told = ["ADDED", "MODIFIED", "BOOKMARK"]
+    events = zip(told, (first, second, table([], "9")), strict=True)
+    server.will(stream(*({"type": t, "object": o} for t, o in events)))
+    seen = [event async for event in cluster.watch(ROSTER, "5")]
+    bookmark = {"metadata": {"resourceVersion": "9"}}
+    assert seen == list(zip(told, (line(obj), line(obj), bookmark), strict=True))
+
+
+async def test_unfinished_tasks_are_selected_by_the_server(server, cluster):
+    server.will({"items": []})
+    server.will(stream())
+    assert [page.items async for page in cluster.pages(UNFINISHED)] == [[]]
+    assert [event async for event in cluster.watch(UNFINISHED, "5")] == []
+    wanted = "status.phase!=Cancelled,status.phase!=Failed,status.phase!=Succeeded"
+    assert [r[2]["fieldSelector"] for r in server.requests] == [wanted, wanted]
+
+
+async def test_watches_of_many_namespaces_leave_connections_for_the_rest():
+    count, api = 30, SmallApi()
+    await api.start()
+    configuration = Configuration(host=api.url)
+    configuration.connection_pool_maxsize = max_connections(count)
+    cluster = Cluster(ApiClient(configuration))
+
+    async def watch(kind, namespace, heard):
+        async for _ in cluster.watch(kind, "5", namespace):
+            heard.set()
+
+    kinds = (UNFINISHED, ROSTER, JOBS, PODS)
+    places = [(kind, f"n-{n}", asyncio.Event()) for n in range(count) for kind in kinds]
+    watches = [asyncio.create_task(watch(*place)) for place in places]
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(heard.wait() for _, _, heard in places))
+        assert [page.items async for page in cluster.pages(CLASSES)] == [[]]
+    for task in watches:
+        task.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
+    await cluster.close()
+    await api.stop()

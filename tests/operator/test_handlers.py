@@ -16,7 +16,7 @@ def registry() -> SmartOperatorRegistry:
 
 def test_only_events_are_handled():
     found = registry()
-    assert {h.id for h in found._watching.get_all_handlers()} >= {"on_task", "on_class"}
+    assert {h.id for h in found._watching.get_all_handlers()} == {"on_class"}
     assert not found._changing.get_all_handlers()
     assert not found._spawning.get_all_handlers()
     assert not found._webhooks.get_all_handlers()

@@ -18,6 +18,7 @@ from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_operator.cluster import Cluster
 from agenttask_operator.health import USUAL, Bounds
+from agenttask_operator.observed import parse_task
 from agenttask_operator.runtime import Runtime
 from agenttask_operator.settings import Settings
 
@@ -86,7 +87,7 @@ async def test_silent_watch_makes_unready_first_and_ill_if_nobody_asks_again(sta
     process = await start(Bounds(watch_age=0.5, still=2.0))
     await process.both_well()
     process.api.silent = True
-    for kind in ("jobs", "pods"):
+    for kind in ("jobs", "pods", "unfinished agenttasks", "roster of agenttasks"):
         assert "has not been heard of" in await process.until("/readyz", kind)
     assert await process.asked("/healthz") == (200, "ok\n")
     assert "neither hear nor ask" in await process.until("/healthz", "watches")
@@ -137,7 +138,7 @@ async def test_workers_that_hang_make_ill(start: Start) -> None:
     for name in ("first", "second"):
         obj = task_object()
         obj["metadata"] |= {"name": name, "uid": f"uid-{name}"}
-        process.runtime.news.task(None, obj)
+        process.runtime.roster.changed(parse_task(obj))
     assert "a task waits" in await process.until("/healthz", "the workers are stuck")
 
 

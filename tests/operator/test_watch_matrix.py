@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import pytest
 from tests.operator.scenarios import ROUNDS, SCENARIOS, Scene, Step
+from tests.operator.watching import watches_of
 
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS
+from agenttask_operator.cluster import CLASSES, JOBS, PODS, ROSTER, UNFINISHED
 
-JOB_GOES_FIRST = ("is applied again at work", TASKS.plural)
+JOB_GOES_FIRST = ("is applied again at work", UNFINISHED.name)
 """Whoever sees the Job go, and not yet that its task went, says JobLost; nothing runs again."""
-WATCHES = (TASKS.plural, CLASSES.plural, JOBS.plural, PODS.plural)
+WATCHES = tuple(kind.name for kind in (UNFINISHED, ROSTER, CLASSES, JOBS, PODS))
 
 
 class Stale(Scene):
@@ -33,7 +34,7 @@ class Stale(Scene):
 class Deaf(Scene):
     """A scene in which one event never comes; every step ends with a resync."""
 
-    lost = -1
+    lost = ("", -1)
 
     async def take(self, number: int, step: Step) -> None:
         if self.process:
@@ -90,9 +91,10 @@ async def test_lost_event_is_made_up_for_by_the_next_resync(name: str) -> None:
     calm = await played(new(Deaf, name), name)
     assert calm.cluster.status["reason"] == SCENARIOS[name][0]
     for number, change in enumerate(calm.cluster.journal):
-        scene = new(Deaf, name)
-        scene.lost = number
-        like(await played(scene, name), calm, f"lost: {number}, {change.type} {change.kind.plural}")
+        for watch in watches_of(change):
+            scene = new(Deaf, name)
+            scene.lost = (watch.name, number)
+            like(await played(scene, name), calm, f"lost: {number}, {change.type} {watch.name}")
 
 
 async def test_matrices_are_as_large_as_they_are_said_to_be() -> None:

@@ -11,18 +11,26 @@ from typing import Any
 
 from tests.operator.builders import DEFAULTS, NOW, WITH_NATS
 from tests.operator.fakecluster import Change
+from tests.operator.taskwatches import told
 
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS
+from agenttask_operator.cluster import CLASSES, JOBS, PODS, ROSTER, TASKS, UNFINISHED, Kind
+from agenttask_operator.informer import Listener
 from agenttask_operator.listeners import job_listener, pod_listener
 from agenttask_operator.news import News
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.reconcile import Reconciler
+from agenttask_operator.roster import Roster
 from agenttask_operator.turns import Limits
 from agenttask_operator.turnstile import Turnstile
 
 MOST_ROUNDS = 100
 """Reconciles in one moment; more of them are a hot loop."""
+
+
+def watches_of(change: Change) -> tuple[Kind, ...]:
+    """Return the watches that may tell of the change."""
+    return (UNFINISHED, ROSTER) if change.kind is TASKS else (change.kind,)
 
 
 @dataclass
@@ -59,26 +67,34 @@ class Watching:
         self.reconciler = Reconciler(
             cluster, self.cache, self.queue, post, defaults, lambda: self.now, turnstile, ledger
         )
-        self.news = News(cluster, self.cache, self.queue, self.reconciler, bool(post))
-        self._listeners = {
-            JOBS.plural: job_listener(self.cache, self.queue),
-            PODS.plural: pod_listener(self.cache, self.queue),
+        self.news = News(cluster, self.cache, self.queue)
+        roster = Roster(self.cache, self.queue, self.reconciler, bool(post))
+        self._listeners: dict[Kind, Listener] = {
+            JOBS: job_listener(self.cache, self.queue),
+            PODS: pod_listener(self.cache, self.queue),
+            UNFINISHED: roster.unfinished(),
+            ROSTER: roster.lines(),
         }
         self._seen = 0
-        self._held: list[Change] = []
+        self._held: list[tuple[Kind, Change]] = []
         self.frozen = ""
-        """The kind whose watch says nothing for now."""
-        self.lost = -1
-        """The number of the event that never comes."""
+        """The watch that says nothing for now."""
+        self.lost: tuple[str, int] = ("", -1)
+        """The watch and the number of the change that it never tells."""
 
     async def resync(self) -> None:
         """List everything, as at the start and every few minutes."""
         self._seen, self._held = len(self.cluster.journal), []
         await self.news.list_classes()
-        for kind in (JOBS, PODS):
-            listener = self._listeners[kind.plural]
-            listener.replace(self.cluster.all(kind), self.cluster.version)
-        await self.news.list_tasks("")
+        for kind, listener in self._listeners.items():
+            await self._list(kind, listener)
+
+    async def _list(self, kind: Kind, listener: Listener) -> None:
+        items, version = [], ""
+        async for page in self.cluster.pages(kind):
+            items += [listener.read(item) for item in page.items]
+            version = page.resource_version
+        listener.replace(items, version)
 
     async def work(self, seconds: float = 0.0) -> None:
         """Let so many seconds pass, hear what there is to hear, and do what is due."""
@@ -97,26 +113,32 @@ class Watching:
 
     def _listen(self) -> None:
         news, self._held = [*self._held, *self._unheard()], []
-        for change in news:
-            if change.kind.plural == self.frozen:
-                self._held.append(change)
+        for watch, change in news:
+            if watch.name == self.frozen:
+                self._held.append((watch, change))
             else:
-                self._hear(change)
+                self._hear(watch, change)
 
-    def _unheard(self) -> list[Change]:
+    def _unheard(self) -> list[tuple[Kind, Change]]:
         journal = self.cluster.journal
         first, self._seen = self._seen, len(journal)
-        numbered = enumerate(journal[first : self._seen], first)
-        return [change for number, change in numbered if number != self.lost]
+        return [
+            (watch, change)
+            for number, change in enumerate(journal[first : self._seen], first)
+            for watch in watches_of(change)
+            if (watch.name, number) != self.lost
+        ]
 
-    def _hear(self, change: Change) -> None:
-        if change.kind in (TASKS, CLASSES):
-            take = self.news.task if change.kind is TASKS else self.news.class_
-            take(change.type, change.object)
+    def _hear(self, watch: Kind, change: Change) -> None:
+        event = told(watch, change.type, change.object, change.before)
+        if not event:
+            return
+        if watch is CLASSES:
+            self.news.class_(*event)
+        elif event[0] == "DELETED":
+            self._listeners[watch].deleted(event[1])
         else:
-            listener = self._listeners[change.kind.plural]
-            take_it = listener.deleted if change.type == "DELETED" else listener.changed
-            take_it(change.object)
+            self._listeners[watch].changed(event[1])
 
     def _schedule(self, seconds: float, function: Callable[[], None]) -> Timer:
         timer = Timer(self._seconds() + seconds, function)

@@ -3,6 +3,7 @@
     KUBECONFIG=... .venv/bin/python tests/perf/scale.py latency [TASKS] [ROUNDS]
     KUBECONFIG=... .venv/bin/python tests/perf/scale.py burst [TASKS] [ROUNDS]
     KUBECONFIG=... .venv/bin/python tests/perf/scale.py memory [TASKS] [ROUNDS]
+    KUBECONFIG=... .venv/bin/python tests/perf/scale.py restart [TASKS] [OTHER]
 
 Needs a cluster with the CRDs and no operator. Pods fit no node, so nothing but the control
 plane works beside the operator. Printed as JSON.
@@ -13,6 +14,8 @@ burst: the tasks are there before the operator starts; Jobs a second from the fi
 last one, ours and `idiomatic.py` in turns.
 memory: a cold start with that many live tasks, and with as many finished ones, ours and
 `idle.py`, a kopf operator that does nothing.
+restart: a start with that many finished tasks whose status is large: what the API server sends
+of tasks, and the memory; beside it an operator whose package is in the folder OTHER.
 """
 
 import json
@@ -31,10 +34,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "hack" / "testbed"))
 
 import httpx
-from tests.chaos.harness import TASKS, Api, Operator
+from tests.chaos.harness import TASKS, Api, Operator, kubeconfig
+from tests.chaos.proxy import Proxy
 from tests.perf.usage import usage
+from tests.servers.certs import make_certificates
 
 HERE = Path(__file__).parent
 MAKERS = 8
@@ -242,14 +248,16 @@ def cold_idle(folder: Path, space: str, count: int) -> dict[str, float]:
         return {"ready_s": round(ready, 2), **rounded(usage(process.pid))}
 
 
+SMALL = {"observedGeneration": 1, "phase": "Succeeded", "reason": "Completed"}
+
+
 def rounded(figures: dict[str, float]) -> dict[str, float]:
     return {k: round(v, 1) for k, v in figures.items()}
 
 
-def finish(api: Api, space: str, count: int) -> None:
+def finish(api: Api, space: str, count: int, status: dict[str, Any] = SMALL) -> None:
     """Write an end into every task's status, as an operator without NATS has left it."""
     base = f"{TASKS}/namespaces/{space}/agenttasks"
-    status = {"observedGeneration": 1, "phase": "Succeeded", "reason": "Completed"}
 
     def end(number: int) -> None:
         api.request("PATCH", f"{base}/t-{number}/status", {"status": status})
@@ -291,14 +299,65 @@ def memory(api: Api, folder: Path, count: int = 10000, rounds: int = 5) -> dict[
     return {**sizes, "empty": empty, "live": live, "finished": finished, "kept_mb": kept}
 
 
+def number_or_text(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+# Restart.
+
+PATHS = [f"src/{'package_with_a_name/' * 7}module_{n}.py" for n in range(50)]
+LARGE = {
+    "observedGeneration": 1,
+    "phase": "Succeeded",
+    "reason": "Completed",
+    "message": "m" * 1000,
+    "artifacts": {"branch": "agent/x", "filesChanged": PATHS},
+}
+
+
+def one_restart(api: Api, folder: Path, space: str, other: str) -> dict[str, float]:
+    proxy = Proxy(api.server, api.context, make_certificates(folder))
+    proxy.start()
+    config = kubeconfig(folder / "config", proxy.url, folder / "ca.crt", "token")
+    environ = {"AGENT_IMAGE": "none", "NAMESPACES": space, "MODEL_PROBE_SECONDS": "0"}
+    environ |= {"KUBECONFIG": str(config)} | ({"PYTHONPATH": other} if other else {})
+    operator = Operator(folder, environ, f"ours-{secrets.token_hex(2)}")
+    operator.start()
+    try:
+        operator.ready()
+        time.sleep(SETTLE_SECONDS)
+        assert operator.process
+        used = usage(operator.process.pid)
+    finally:
+        operator.stop()
+        proxy.stop()
+    sent = sum(call.sent for call in proxy.calls if call.path.endswith("/agenttasks"))
+    return {"tasks_mb": round(sent / 2**20, 3), **rounded(used)}
+
+
+def restart(api: Api, folder: Path, count: int = 2000, other: str = "") -> dict[str, Any]:
+    whose = {"ours": "", **({"other": other} if other else {})}
+    with namespace(api) as space:
+        empty = {name: one_restart(api, folder, space, path) for name, path in whose.items()}
+        make_tasks(api, space, count)
+        finish(api, space, count, LARGE)
+        full = {name: one_restart(api, folder, space, path) for name, path in whose.items()}
+    return {"tasks": count, "empty": empty, "finished": full}
+
+
 def main() -> None:
     """Measure and print."""
-    what = {"latency": latency, "burst": burst, "memory": memory}[sys.argv[1]]
+    what: Callable[..., Any] = {
+        "latency": latency,
+        "burst": burst,
+        "memory": memory,
+        "restart": restart,
+    }[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         api = Api(Path(os.environ["KUBECONFIG"]), Path(folder))
         api.make_class()
         try:
-            figures = what(api, Path(folder), *map(int, sys.argv[2:]))
+            figures = what(api, Path(folder), *map(number_or_text, sys.argv[2:]))
         finally:
             api.request("DELETE", f"{TASKS}/agentclasses/chaos")
             api.close()
