@@ -1,6 +1,7 @@
 """The reason of a refusal is kept, what it quotes is not."""
 
 import json
+from typing import Any
 
 import pytest
 from tests.operator.builders import DEFAULTS, make_task
@@ -63,6 +64,6 @@ def test_free_texts_of_a_spec_are_confidential():
 
 
 def test_job_without_its_document_has_no_texts():
-    bare = {"spec": {"template": {"metadata": {}}}}
+    bare: dict[str, Any] = {"spec": {"template": {"metadata": {}}}}
     other = {"spec": {"template": {"metadata": {"annotations": {"team": "a"}}}}}
     assert manifest_texts(bare) == manifest_texts(other) == ()

@@ -347,12 +347,13 @@ def restart(api: Api, folder: Path, count: int = 2000, other: str = "") -> dict[
 
 def main() -> None:
     """Measure and print."""
-    what: Callable[..., Any] = {
+    ways: dict[str, Callable[..., Any]] = {
         "latency": latency,
         "burst": burst,
         "memory": memory,
         "restart": restart,
-    }[sys.argv[1]]
+    }
+    what = ways[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         api = Api(Path(os.environ["KUBECONFIG"]), Path(folder))
         api.make_class()
