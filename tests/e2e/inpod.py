@@ -21,6 +21,7 @@ ELSEWHERE = {
     "test_audit.py": "the audit file; operations are its examples",
     "test_compaction.py": "long conversations; operations are its examples",
     "test_equipment.py": "what a run has beyond its workspace",
+    "test_frame.py": "what the model is shown; operations are its examples",
     "test_git_attacks.py": "sixty attacks on every operation; test_git.py has one of each",
     "test_hostile.py": "the fuzzer, for minutes",
     "test_hostile_programs.py": "the fuzzer, for minutes",
