@@ -176,6 +176,7 @@ def scale(api: Api, folder: Path, count: int, rate: float, seconds: float) -> di
     return {
         "tasks": count,
         "ended": ended,
+        "seen": seen.counts(),
         "tasks_with_two_jobs": doubles,
         "rate": rate,
         "apply_s": round(applied - seen.begun, 1),
