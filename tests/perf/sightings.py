@@ -70,7 +70,7 @@ class Sightings:
         version: dict[str, Any] = {}
         while "resourceVersion" not in version:
             # A server that has just learned of the kind may ask for patience.
-            version = client.get(f"{path}?limit=1", headers={"Accept": kind}).json()["metadata"]
+            version = client.get(f"{path}?limit=1").json()["metadata"]
         while True:
             query = f"{path}?watch=true&resourceVersion={version['resourceVersion']}"
             with client.stream("GET", query, headers={"Accept": kind}) as reply:
