@@ -78,7 +78,7 @@ def played_node(api: Api, folder: Path) -> Iterator[None]:
 def make_class(api: Api) -> None:
     """A class whose pods go to the played node."""
     spec = {
-        "model": {"endpoint": "http://127.0.0.1:9", "maxConcurrentTasks": 100000},
+        "model": {"endpoint": "http://127.0.0.1:9", "maxConcurrentTasks": 10000},
         "pod": {"nodeSelector": {"agenttask.dev/played": "true"}},
     }
     head = {"apiVersion": "agenttask.dev/v1alpha1", "kind": "AgentClass"}
@@ -176,6 +176,7 @@ def scale(api: Api, folder: Path, count: int, rate: float, seconds: float) -> di
     return {
         "tasks": count,
         "ended": ended,
+        "seen": seen.counts(),
         "tasks_with_two_jobs": doubles,
         "rate": rate,
         "apply_s": round(applied - seen.begun, 1),

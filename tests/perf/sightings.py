@@ -67,7 +67,10 @@ class Sightings:
         client = httpx.Client(
             base_url=self._api.server, verify=self._api.context, timeout=None, trust_env=False
         )
-        version = client.get(f"{path}?limit=1", headers={"Accept": kind}).json()["metadata"]
+        version: dict[str, Any] = {}
+        while "resourceVersion" not in version:
+            # A server that has just learned of the kind may ask for patience.
+            version = client.get(f"{path}?limit=1").json()["metadata"]
         while True:
             query = f"{path}?watch=true&resourceVersion={version['resourceVersion']}"
             with client.stream("GET", query, headers={"Accept": kind}) as reply:
@@ -107,6 +110,8 @@ def spans(at: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         seconds = [
             max(0.0, seen[end] - seen[begin]) for seen in at.values() if {begin, end} <= {*seen}
         ]
+        if len(seconds) < 2:
+            continue
         cuts = statistics.quantiles(seconds, n=100)
         found[name] = {
             "p50": round(cuts[49], 3),
