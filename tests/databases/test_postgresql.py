@@ -128,7 +128,7 @@ def test_no_connection_is_left_after_a_failure(
     ask: Ask, behind: Behind, statement: str, failure: Failure
 ):
     with ask.fails(failure, "."):
-        ask.sql(statement, seconds=2)
+        ask.sql(statement, seconds=1 if failure is Failure.TIMEOUT else 30)
     assert _active(behind) == 0
 
 
