@@ -25,7 +25,7 @@ from agenttask_api import events
 from agenttask_api.cancellation import end
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
-from agenttask_courier.journal import log, now
+from agenttask_courier.journal import Seldom, log, now
 from agenttask_courier.objects import Bucket
 from agenttask_courier.places import Places
 from agenttask_courier.settings import Settings
@@ -63,6 +63,7 @@ class Publisher:
     _none_left: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _troubles: Seldom = field(default_factory=Seldom)
     _waiting_bytes: int = 0
     _seq: int = 0
 
@@ -124,7 +125,7 @@ class Publisher:
             try:
                 await self._client.connect(**self._options())
             except (*_FAILURES, ValueError) as error:
-                log("nats.unreachable", error=f"{type(error).__name__}: {error}")
+                self._troubles.log("nats.unreachable", error)
                 await asyncio.sleep(RETRY_SECONDS)
         log("nats.connected")
         self._connected.set()
@@ -137,7 +138,7 @@ class Publisher:
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": RETRY_SECONDS,
             "connect_timeout": 5,
-            "error_cb": _log_error,
+            "error_cb": self._log_error,
             **credential_options(self.places),
         }
 
@@ -155,9 +156,20 @@ class Publisher:
         await self._connected.wait()
         while True:
             # What is sent without a connection piles up in the client.
-            if self._client.is_connected and await _done(action, argument):
+            if self._client.is_connected and await self._done(action, argument):
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _done(self, action: Any, argument: Any) -> bool:
+        try:
+            await action(argument)
+        except _FAILURES as error:
+            self._troubles.log("nats.retry", error)
+            return False
+        return True
+
+    async def _log_error(self, error: Exception) -> None:
+        self._troubles.log("nats.error", error)
 
     async def _publish(self, message: _Message) -> None:
         jetstream = self._client.jetstream(timeout=ACK_SECONDS)
@@ -255,15 +267,6 @@ async def _hang_up(client: Client) -> None:
         await asyncio.sleep(0)
 
 
-async def _done(action: Any, argument: Any) -> bool:
-    try:
-        await action(argument)
-    except _FAILURES as error:
-        log("nats.retry", error=f"{type(error).__name__}: {error}")
-        return False
-    return True
-
-
 async def _send(jetstream: JetStreamContext, message: _Message) -> None:
     await jetstream.publish(
         message.subject, message.payload, headers=message.headers, timeout=ACK_SECONDS
@@ -282,7 +285,3 @@ async def _ensure_stream(jetstream: JetStreamContext, subject: str) -> None:
     )
     with contextlib.suppress(NatsError):
         await jetstream.add_stream(config)
-
-
-async def _log_error(error: Exception) -> None:
-    log("nats.error", error=f"{type(error).__name__}: {error}")
