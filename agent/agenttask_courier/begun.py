@@ -4,6 +4,7 @@ git may be killed between the server's yes and ours, and a server may go on afte
 is gone. So a cut-off push has arrived for sure, or nobody knows.
 """
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,11 +22,15 @@ class Begun:
 
 
 def write_mark(path: Path, begun: Begun | None) -> None:
-    """Leave word for the courier that may have to be started again; None removes it."""
-    if begun is None:
-        path.unlink(missing_ok=True)
-    else:
-        path.write_text(json.dumps(asdict(begun)), encoding="utf-8")
+    """Leave word for the courier that may have to be started again; None removes it.
+
+    No disk is so full that it stops a push: the digest names it as well.
+    """
+    with contextlib.suppress(OSError):
+        if begun is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(asdict(begun)), encoding="utf-8")
 
 
 def read_mark(path: Path) -> Begun | None:

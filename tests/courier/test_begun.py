@@ -139,3 +139,8 @@ async def test_push_that_ended_leaves_no_mark(
 def test_mark_that_was_cut_is_none(tmp_path: Path, text: str):
     (tmp_path / "mark").write_text(text, encoding="utf-8")
     assert read_mark(tmp_path / "mark") is None
+
+
+def test_full_disk_stops_no_push() -> None:
+    write_mark(Path("/dev/full"), Begun("b", "c"))
+    assert read_mark(Path("/dev/null")) is None
