@@ -181,7 +181,8 @@ def test_wide_columns_add_the_details(
     kubectl: Kubectl, namespace: str, two_tasks: tuple[str, ...]
 ) -> None:
     header, one, _ = kubectl("get", "agt", "-n", namespace, "-o", "wide").splitlines()
-    assert header.split()[-6:] == ["ROLE", "CLASS", "AGENTS", "JOB", "COMMIT", "DURATION"]
+    details = ["ROLE", "CLASS", "AGENTS", "JOB", "COMMIT", "DURATION"]
+    assert header.split()[-9:] == [*details, "OBSERVED", "PUBLISHED", "UNSENT"]
     assert {"QA", "one-job", "c0ffee", "4m12s"} <= set(one.split())
 
 
