@@ -32,8 +32,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedO
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the cluster's tests first: they take longest and cannot be divided."""
-    items.sort(key=lambda item: worker_group(item.nodeid) != "cluster")
+    """Put the cluster's tests first: they take longest and cannot be divided.
+
+    Of them those come first that run operators of their own: the others install one for good.
+    """
+    items.sort(
+        key=lambda item: (
+            worker_group(item.nodeid) != "cluster",
+            not item.nodeid.startswith("tests/chaos/"),
+        )
+    )
 
 
 def worker_group(nodeid: str) -> str:
