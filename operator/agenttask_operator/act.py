@@ -23,7 +23,7 @@ from agenttask_operator.actions import (
     Requeue,
 )
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, POLICIES, TASKS, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.errors import (
     ClusterError,
     Conflict,
@@ -33,6 +33,7 @@ from agenttask_operator.errors import (
     Unavailable,
 )
 from agenttask_operator.facts import Publication, Recorded, Refusal
+from agenttask_operator.kinds import JOBS, POLICIES, TASKS
 from agenttask_operator.kubeevents import build_event
 from agenttask_operator.memory import Memories, Memory
 from agenttask_operator.messages import Message

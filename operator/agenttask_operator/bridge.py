@@ -15,7 +15,7 @@ from agenttask_api.commands import CommandKind, CommandReply, DeadLetter, Refusa
 from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.result import AgentResult
 from agenttask_operator.clock import format_time
-from agenttask_operator.cluster import TASKS, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.commands import (
     MAX_FAULTS,
     MAX_LOOKS,
@@ -38,6 +38,7 @@ from agenttask_operator.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from agenttask_operator.kinds import TASKS
 from agenttask_operator.observed import Key
 from agenttask_operator.tenants import Tenants
 

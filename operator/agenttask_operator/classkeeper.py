@@ -9,8 +9,9 @@ import aiohttp
 
 from agenttask_operator.cache import Cache
 from agenttask_operator.classstatus import NO_WALL, NatsState, Wall, class_status
-from agenttask_operator.cluster import CLASSES, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.errors import ClusterError
+from agenttask_operator.kinds import CLASSES
 from agenttask_operator.models import PROBE_SECONDS, Health, closed, probe
 from agenttask_operator.observed import AgentClass, parse_class
 from agenttask_operator.status import difference

@@ -20,41 +20,16 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from agenttask_operator.errors import Conflict, NotFound, Unauthorized, Unavailable
 from agenttask_operator.kinds import (
-    CLASSES,
-    CONFIG_MAPS,
     EVENTS,
     JOBS,
     LEASES,
-    NAMESPACES,
     PODS,
-    POLICIES,
-    ROSTER,
-    TASKS,
-    UNFINISHED,
     Kind,
     Object,
 )
 from agenttask_operator.replies import read_change, read_error, read_lines
 from agenttask_operator.tables import TABLE, column_names, read_bookmark, read_rows
 from agenttask_operator.throttle import Throttle
-
-__all__ = [
-    "CLASSES",
-    "CONFIG_MAPS",
-    "EVENTS",
-    "JOBS",
-    "LEASES",
-    "NAMESPACES",
-    "PODS",
-    "POLICIES",
-    "ROSTER",
-    "TASKS",
-    "UNFINISHED",
-    "Cluster",
-    "Kind",
-    "Object",
-    "Page",
-]
 
 REQUEST_SECONDS = 15.0
 WATCH_SECONDS = 300

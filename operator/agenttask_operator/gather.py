@@ -11,10 +11,11 @@ from agenttask_api.ledger import entry_key
 from agenttask_api.result import AgentResult
 from agenttask_operator.blockers import Note, parse_notes
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import CONFIG_MAPS, JOBS, NAMESPACES, PODS, TASKS, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.contextrecords import build_record
 from agenttask_operator.errors import Forbidden, NotFound, StoreUnavailable
 from agenttask_operator.facts import ConfigMap, Defaults, Facts, Recorded, Reference, Standing
+from agenttask_operator.kinds import CONFIG_MAPS, JOBS, NAMESPACES, PODS, TASKS
 from agenttask_operator.memory import Memories, Memory, Waiters
 from agenttask_operator.needs import (
     missing_jobs,

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agenttask_operator.cluster import Kind, Object, Page
+from agenttask_operator.cluster import Page
 from agenttask_operator.errors import ClusterError, Unavailable
+from agenttask_operator.kinds import Kind, Object
 
 log = logging.getLogger(__name__)
 

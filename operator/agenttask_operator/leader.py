@@ -22,8 +22,8 @@ from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRec
 from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
 from agenttask_api.cancellation import end
-from agenttask_operator.cluster import LEASES, Kind
 from agenttask_operator.errors import ClusterError, NotFound
+from agenttask_operator.kinds import LEASES, Kind
 
 Object = dict[str, Any]
 

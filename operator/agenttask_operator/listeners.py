@@ -2,8 +2,8 @@
 
 from agenttask_api.names import LABEL_TASK
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import Object
 from agenttask_operator.informer import Listener
+from agenttask_operator.kinds import Object
 from agenttask_operator.observed import Key, parse_job, parse_pod
 from agenttask_operator.queue import WorkQueue
 

@@ -7,7 +7,8 @@ whole truth, so everything is listed when the work begins and then again and aga
 from dataclasses import replace
 
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import CLASSES, Cluster, Object
+from agenttask_operator.cluster import Cluster
+from agenttask_operator.kinds import CLASSES, Object
 from agenttask_operator.observed import parse_class
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.status import is_final

@@ -12,10 +12,11 @@ from typing import Protocol
 from agenttask_operator.act import Actor, Publisher, Recorder
 from agenttask_operator.actions import Action, CreateJob
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import TASKS, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.errors import NotFound
 from agenttask_operator.facts import Defaults, Facts
 from agenttask_operator.gather import Book, Gatherer, Results
+from agenttask_operator.kinds import TASKS
 from agenttask_operator.memory import Memories
 from agenttask_operator.observed import Key, Task, parse_task
 from agenttask_operator.planner import plan

@@ -10,8 +10,8 @@ import logging
 
 from agenttask_api.status import TERMINAL_PHASES
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import Object
 from agenttask_operator.informer import Listener
+from agenttask_operator.kinds import Object
 from agenttask_operator.observed import Key, Task, parse_task
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.reconcile import Reconciler

@@ -19,12 +19,13 @@ from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
 from agenttask_operator.classstatus import NatsState, Wall
-from agenttask_operator.cluster import JOBS, PODS, ROSTER, UNFINISHED, Cluster
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
 from agenttask_operator.facts import Defaults
 from agenttask_operator.health import USUAL, Bounds, Vitals, ailment, unreadiness
 from agenttask_operator.informer import Informer
+from agenttask_operator.kinds import JOBS, PODS, ROSTER, UNFINISHED
 from agenttask_operator.leader import Lock, lead
 from agenttask_operator.ledger import Ledger
 from agenttask_operator.listeners import job_listener, pod_listener

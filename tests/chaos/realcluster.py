@@ -17,7 +17,8 @@ from tests.operator.fakecluster import Change
 
 from agenttask_api import names
 from agenttask_api.schema import API_VERSION
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS, Cluster, Kind, Page
+from agenttask_operator.cluster import Cluster, Page
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, TASKS, Kind
 
 SECONDS = 30.0
 KINDS = (TASKS, CLASSES, JOBS, PODS)

@@ -11,8 +11,9 @@ from tests.chaos.proxy import Call, Fault, Proxy
 from tests.e2e.tasks import eventually
 from tests.operator.taskwatches import selected, shown, told
 
-from agenttask_operator.cluster import ROSTER, TASKS, UNFINISHED, Cluster, Kind
+from agenttask_operator.cluster import Cluster
 from agenttask_operator.errors import Gone
+from agenttask_operator.kinds import ROSTER, TASKS, UNFINISHED, Kind
 
 SECONDS = 30.0
 NAMES = tuple(f"t-{n}" for n in range(6))

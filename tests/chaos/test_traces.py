@@ -13,7 +13,8 @@ from tests.chaos.nodes import Node
 from tests.chaos.realcluster import RealCluster
 from tests.operator.scenarios import SCENARIOS, Scene
 
-from agenttask_operator.cluster import JOBS, Cluster
+from agenttask_operator.cluster import Cluster
+from agenttask_operator.kinds import JOBS
 
 PLAYED_TWICE = (
     "ends well",

@@ -18,7 +18,7 @@ from agenttask_cli.natsbus import Access, connected
 from agenttask_cli.replay import replay_task
 from agenttask_cli.replaying import finished_task
 from agenttask_courier.inbox import stored
-from agenttask_operator.cluster import TASKS
+from agenttask_operator.kinds import TASKS
 
 
 @pytest.fixture

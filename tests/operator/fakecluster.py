@@ -14,8 +14,9 @@ from tests.operator.taskwatches import selected, shown
 from tests.operator.world import merged
 
 from agenttask_operator.clock import format_time
-from agenttask_operator.cluster import JOBS, PODS, TASKS, Kind, Page
+from agenttask_operator.cluster import Page
 from agenttask_operator.errors import Conflict, NotFound
+from agenttask_operator.kinds import JOBS, PODS, TASKS, Kind
 
 Object = dict[str, Any]
 

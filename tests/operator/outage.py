@@ -21,8 +21,8 @@ from agenttask_courier.publish import Publisher
 from agenttask_courier.settings import Settings
 from agenttask_operator.admission import grant
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, PODS, TASKS
 from agenttask_operator.facts import Defaults
+from agenttask_operator.kinds import JOBS, PODS, TASKS
 from agenttask_operator.ledger import Ledger
 from agenttask_operator.observed import Key, parse_class, parse_job, parse_pod, parse_task
 from agenttask_operator.outbox import Outbox

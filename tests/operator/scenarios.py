@@ -25,8 +25,8 @@ from tests.operator.test_reconcile import Post
 from tests.operator.watching import Watching
 
 from agenttask_api import names
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS
 from agenttask_operator.errors import Forbidden
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, TASKS
 from agenttask_operator.turns import Limits
 
 Step = Callable[["Scene"], None]

@@ -7,7 +7,7 @@ before and the version of the change; its coming in is an addition.
 from typing import Any
 
 from agenttask_api.status import TERMINAL_PHASES
-from agenttask_operator.cluster import ROSTER, UNFINISHED, Kind
+from agenttask_operator.kinds import ROSTER, UNFINISHED, Kind
 from agenttask_operator.tables import OBSERVED, PHASE, PUBLISHED, UNSENT
 
 Object = dict[str, Any]

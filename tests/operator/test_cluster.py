@@ -11,7 +11,16 @@ from tests.operator.apiserver import SmallApi
 from tests.operator.builders import task_object
 from tests.operator.taskwatches import line, table
 
-from agenttask_operator.cluster import (
+from agenttask_operator.cluster import Cluster, Page, max_connections
+from agenttask_operator.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from agenttask_operator.kinds import (
     CLASSES,
     JOBS,
     LEASES,
@@ -20,17 +29,6 @@ from agenttask_operator.cluster import (
     ROSTER,
     TASKS,
     UNFINISHED,
-    Cluster,
-    Page,
-    max_connections,
-)
-from agenttask_operator.errors import (
-    Conflict,
-    Forbidden,
-    Gone,
-    NotFound,
-    Refused,
-    Unavailable,
 )
 
 

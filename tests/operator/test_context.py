@@ -27,9 +27,9 @@ from agenttask_api.contextrecord import MAX_RECORD_BYTES, ContextRecord, Context
 from agenttask_api.result import AgentResult, Change, Operation, ResultArtifacts, Thought
 from agenttask_api.status import AgentTaskStatus, ArtifactsStatus, Phase, Run
 from agenttask_operator.actions import CreateJob, Publish
-from agenttask_operator.cluster import JOBS, TASKS
 from agenttask_operator.contextrecords import build_record, record_messages
 from agenttask_operator.errors import StoreUnavailable
+from agenttask_operator.kinds import JOBS, TASKS
 from agenttask_operator.observed import Key
 from agenttask_operator.outbox import Outbox
 from agenttask_operator.planner import plan

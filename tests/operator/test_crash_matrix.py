@@ -9,7 +9,7 @@ another content.
 import pytest
 from tests.operator.scenarios import SCENARIOS, Scene
 
-from agenttask_operator.cluster import JOBS
+from agenttask_operator.kinds import JOBS
 
 
 async def played(name: str, side: str = "", step: int = 0) -> Scene:

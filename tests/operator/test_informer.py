@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from agenttask_operator import informer as module
-from agenttask_operator.cluster import JOBS, Page
+from agenttask_operator.cluster import Page
 from agenttask_operator.errors import Forbidden, Gone, Unavailable
 from agenttask_operator.informer import Informer, Listener
+from agenttask_operator.kinds import JOBS
 
 
 def obj(version):

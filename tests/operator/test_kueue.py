@@ -14,7 +14,7 @@ from tests.operator.test_reconcile import Process
 
 from agenttask_api import names
 from agenttask_operator.clock import format_time
-from agenttask_operator.cluster import JOBS, PODS, TASKS
+from agenttask_operator.kinds import JOBS, PODS, TASKS
 from agenttask_testbed import chart
 
 Object = dict[str, Any]

@@ -6,7 +6,7 @@ from tests.operator.test_reconcile import Post
 from tests.operator.watching import Watching
 
 from agenttask_api import names
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, TASKS
 from agenttask_operator.turns import Limits
 
 TASKS_EACH = {"loud": 240, "quiet": 30, "still": 30}

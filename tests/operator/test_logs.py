@@ -10,8 +10,8 @@ from tests.operator.fakecluster import FakeCluster
 from tests.operator.test_reconcile import KEY, Post, Process, live
 from tests.operator.test_references import CONTEXT, config_map, referring
 
-from agenttask_operator.cluster import CONFIG_MAPS, JOBS, TASKS
 from agenttask_operator.errors import Forbidden, Refused
+from agenttask_operator.kinds import CONFIG_MAPS, JOBS, TASKS
 from agenttask_operator.logs import JSONFormatter
 from agenttask_operator.observed import parse_task
 

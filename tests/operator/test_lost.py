@@ -9,7 +9,7 @@ from tests.operator.test_reconcile import KEY, Post, Process
 
 from agenttask_api import names
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
-from agenttask_operator.cluster import JOBS, PODS, TASKS
+from agenttask_operator.kinds import JOBS, PODS, TASKS
 from agenttask_operator.observed import parse_pod
 
 

@@ -9,8 +9,8 @@ from tests.operator.builders import task_object
 from tests.operator.fakecluster import FakeCluster
 from tests.operator.test_reconcile import Post, Process, live
 
-from agenttask_operator.cluster import TASKS
 from agenttask_operator.health import Vitals
+from agenttask_operator.kinds import TASKS
 from agenttask_operator.metrics import Gauges, Metrics
 from agenttask_operator.observed import Key
 from agenttask_operator.web import WebServer

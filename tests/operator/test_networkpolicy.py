@@ -10,9 +10,9 @@ from tests.operator.test_reconcile import KEY, Process
 from agenttask_api import names
 from agenttask_operator.actions import ApplyPolicy, CreateJob
 from agenttask_operator.classstatus import Wall, class_status
-from agenttask_operator.cluster import JOBS, POLICIES, TASKS
 from agenttask_operator.errors import Forbidden
 from agenttask_operator.facts import Defaults
+from agenttask_operator.kinds import JOBS, POLICIES, TASKS
 from agenttask_operator.models import Health
 from agenttask_operator.networkpolicy import build_policy, unopened
 from agenttask_operator.planner import plan

@@ -4,7 +4,7 @@ from tests.operator.builders import class_object, make_task
 from tests.operator.fakecluster import FakeCluster
 from tests.operator.test_reconcile import Process
 
-from agenttask_operator.cluster import CLASSES
+from agenttask_operator.kinds import CLASSES
 from agenttask_operator.news import News
 
 

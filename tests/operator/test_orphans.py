@@ -12,7 +12,7 @@ from agenttask_api import names
 from agenttask_api.ledger import entry_key
 from agenttask_operator import orphans as orphans_module
 from agenttask_operator.actions import Publish
-from agenttask_operator.cluster import TASKS
+from agenttask_operator.kinds import TASKS
 from agenttask_operator.ledger import Ledger
 from agenttask_operator.metrics import Gauges
 from agenttask_operator.orphans import Orphans

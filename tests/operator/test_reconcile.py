@@ -20,8 +20,8 @@ from tests.operator.fakecluster import Crash, FakeCluster
 
 from agenttask_api import names
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import JOBS, PODS, TASKS
 from agenttask_operator.errors import Forbidden, Unavailable
+from agenttask_operator.kinds import JOBS, PODS, TASKS
 from agenttask_operator.observed import Key, parse_job, parse_pod, parse_task
 from agenttask_operator.queue import WorkQueue
 from agenttask_operator.reconcile import Reconciler

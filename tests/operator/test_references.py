@@ -10,8 +10,8 @@ from tests.operator.test_reconcile import Process
 
 from agenttask_api import names
 from agenttask_api.spec import MAX_PROMPT
-from agenttask_operator.cluster import CONFIG_MAPS, JOBS, TASKS
 from agenttask_operator.errors import Forbidden
+from agenttask_operator.kinds import CONFIG_MAPS, JOBS, TASKS
 
 PROMPT = {"configMapKeyRef": {"name": "texts", "key": "prompt.md"}}
 CONTEXT = {"configMapKeyRef": {"name": "texts", "key": "notes.md"}}

@@ -6,7 +6,7 @@ from tests.operator.fakecluster import FakeCluster
 from tests.operator.taskwatches import line, told
 from tests.operator.test_reconcile import KEY, Post, Process, live
 
-from agenttask_operator.cluster import ROSTER, TASKS, UNFINISHED
+from agenttask_operator.kinds import ROSTER, TASKS, UNFINISHED
 from agenttask_operator.observed import parse_task
 from agenttask_operator.roster import Roster, is_over
 

@@ -10,8 +10,8 @@ from agenttask_api import names
 from agenttask_api.ledger import entry_key
 from agenttask_api.reasons import RERUN_HINT
 from agenttask_api.result import AgentResult, Change, ResultArtifacts
-from agenttask_operator.cluster import JOBS, PODS, TASKS
 from agenttask_operator.errors import Forbidden
+from agenttask_operator.kinds import JOBS, PODS, TASKS
 from agenttask_operator.observed import parse_class
 
 OTHER = f"{UID[:-1]}2"

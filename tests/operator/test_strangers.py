@@ -9,8 +9,8 @@ from tests.operator.test_reconcile import Post
 from tests.operator.watching import Watching
 
 from agenttask_api import names
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, TASKS
 from agenttask_operator.errors import Refused
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, TASKS
 from agenttask_operator.observed import Key
 
 KEY = Key("team", "fix")

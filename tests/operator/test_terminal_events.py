@@ -10,7 +10,7 @@ from tests.operator.test_outbox import until
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_api import names
-from agenttask_operator.cluster import TASKS
+from agenttask_operator.kinds import TASKS
 
 End = Callable[[World, Operator], Awaitable[Operator]]
 NAME = "fix"

@@ -10,7 +10,7 @@ import pytest
 from tests.operator.scenarios import ROUNDS, SCENARIOS, Scene, Step
 from tests.operator.watching import watches_of
 
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, ROSTER, UNFINISHED
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, ROSTER, UNFINISHED
 
 JOB_GOES_FIRST = ("is applied again at work", UNFINISHED.name)
 """Whoever sees the Job go, and not yet that its task went, says JobLost; nothing runs again."""

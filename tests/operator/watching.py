@@ -14,8 +14,8 @@ from tests.operator.fakecluster import Change
 from tests.operator.taskwatches import told
 
 from agenttask_operator.cache import Cache
-from agenttask_operator.cluster import CLASSES, JOBS, PODS, ROSTER, TASKS, UNFINISHED, Kind
 from agenttask_operator.informer import Listener
+from agenttask_operator.kinds import CLASSES, JOBS, PODS, ROSTER, TASKS, UNFINISHED, Kind
 from agenttask_operator.listeners import job_listener, pod_listener
 from agenttask_operator.news import News
 from agenttask_operator.queue import WorkQueue
