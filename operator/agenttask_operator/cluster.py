@@ -1,4 +1,4 @@
-"""The API server: the only module that knows the Kubernetes client.
+"""The API server: what is asked of it, and how.
 
 Objects are plain dictionaries, since typed models cost an order of magnitude more
 time than the JSON itself. Every request has a deadline, every failure becomes one
@@ -6,28 +6,16 @@ of `errors`, and nothing is retried here: whoever asked knows whether to ask aga
 """
 
 import copy
-import json
-import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+import orjson
 
-from agenttask_operator.errors import Conflict, NotFound, Unauthorized, Unavailable
-from agenttask_operator.kinds import (
-    EVENTS,
-    JOBS,
-    LEASES,
-    PODS,
-    Kind,
-    Object,
-)
-from agenttask_operator.replies import read_change, read_error, read_lines
+from agenttask_operator.connection import Connection
+from agenttask_operator.errors import Conflict, NotFound, Unavailable
+from agenttask_operator.kinds import EVENTS, JOBS, LEASES, PODS, Kind, Object
+from agenttask_operator.replies import read_change, read_lines
 from agenttask_operator.tables import TABLE, column_names, read_bookmark, read_rows
 from agenttask_operator.throttle import Throttle
 
@@ -42,8 +30,6 @@ WATCHES = 4
 """Of each namespace: two of tasks, Jobs, pods. Each keeps a connection for itself."""
 
 MANAGER = "agenttask-operator"
-MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
-"""Of patches; JSON is YAML as well."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +43,23 @@ class Page:
 class Cluster:
     """A connection to one API server."""
 
-    def __init__(self, client: ApiClient) -> None:
-        client.user_agent = f"agenttask-operator/{own_version()}"
-        self._client = client
-        self._host = client.configuration.host.rstrip("/")
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._throttle = Throttle()
-        self._reload: Callable[[], Awaitable[None]] | None = None
-        self._impersonated: dict[str, str] = {}
-        self.on_reply: Callable[[str, int, float], None] = lambda *_: None
-        """Told of every request: method, code (0 = no answer), seconds until the answer."""
+        self._headers: dict[str, str] = {}
 
     @classmethod
     async def connect(cls, namespaces: int = 1) -> "Cluster":
         """Return a connection, made from the pod's service account or from KUBECONFIG.
 
-        `namespaces` = how many are watched, each by itself. Nothing is sent yet. The
-        service-account token is read again every minute.
+        `namespaces` = how many are watched, each by itself. Nothing is sent yet.
         """
-        configuration = Configuration()
-        configuration.connection_pool_maxsize = max_connections(namespaces)
+        return cls(await Connection.open(max_connections(namespaces)))
 
-        async def load() -> None:
-            if "KUBECONFIG" in os.environ:
-                await load_kube_config(client_configuration=configuration)
-            else:
-                await _load_default(configuration)
-
-        await load()
-        cluster = cls(ApiClient(configuration))
-        cluster._reload = load
-        return cluster
+    @property
+    def connection(self) -> Connection:
+        """What carries the requests."""
+        return self._connection
 
     def acting_as(self, user: str) -> "Cluster":
         """Return the same connection, each request made as that user: RBAC and policy judge him.
@@ -94,12 +67,12 @@ class Cluster:
         Of a service account the API server adds the groups itself.
         """
         other = copy.copy(self)
-        other._impersonated = {"Impersonate-User": user}
+        other._headers = {"Impersonate-User": user}
         return other
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._connection.close()
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
         """Return one object; raises NotFound."""
@@ -142,7 +115,10 @@ class Cluster:
         )
         table = bool(kind.columns)
         names: tuple[str, ...] = ()
-        response = await self._request("GET", kind.path(namespace), query, None, limits, table)
+        headers = self._accepting(table)
+        response = await self._connection.request(
+            "GET", kind.path(namespace), query, None, limits, headers
+        )
         try:
             async for line in read_lines(response):
                 type_, obj = read_change(line)
@@ -228,8 +204,9 @@ class Cluster:
             # Whoever must wait its turn to renew the Lease loses it.
             await self._throttle.take()
         try:
-            response = await self._request(method, path, query, body, limits, table)
-            reply = json.loads(await response.read())
+            headers = self._accepting(table)
+            response = await self._connection.request(method, path, query, body, limits, headers)
+            reply = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._throttle.complained()
             raise Unavailable(f"{method} {path}: {error!r}") from error
@@ -239,59 +216,8 @@ class Cluster:
         self._throttle.answered()
         return reply if isinstance(reply, dict) else {}
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None,
-        body: Object | None,
-        limits: aiohttp.ClientTimeout,
-        table: bool = False,
-    ) -> aiohttp.ClientResponse:
-        """Send a request; one that is not known any more (401) reads its credentials again."""
-        try:
-            return await self._send_once(method, path, query, body, limits, table)
-        except Unauthorized:
-            if not self._reload:
-                raise
-        await self._reload()
-        return await self._send_once(method, path, query, body, limits, table)
-
-    async def _send_once(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None,
-        body: Object | None,
-        limits: aiohttp.ClientTimeout,
-        table: bool = False,
-    ) -> aiohttp.ClientResponse:
-        kind_of_patch = APPLY if "fieldManager" in (query or {}) else MERGE
-        headers = await self._headers(method, kind_of_patch)
-        headers |= {"Accept": TABLE} if table else {}
-        begun, code = time.monotonic(), 0
-        url = f"{self._host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
-        try:
-            reply = await self._client.call_api(
-                method, url.rstrip("?"), headers, body, _request_timeout=limits
-            )
-            response: aiohttp.ClientResponse = reply.response
-            code = response.status
-            if code >= 400:
-                raise read_error(response, f"{method} {path}", await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {error!r}") from error
-        finally:
-            self.on_reply(method, code, time.monotonic() - begun)
-        return response
-
-    async def _headers(self, method: str, kind_of_patch: str) -> dict[str, str]:
-        headers: dict[str, str] = {"Accept": "application/json", **self._client.default_headers}
-        headers |= self._impersonated
-        if method == "PATCH":
-            headers["Content-Type"] = kind_of_patch
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
-        return headers
+    def _accepting(self, table: bool) -> dict[str, str]:
+        return self._headers | {"Accept": TABLE} if table else self._headers
 
 
 def _items(kind: Kind, reply: Object) -> list[Object]:
@@ -307,18 +233,3 @@ def _items(kind: Kind, reply: Object) -> list[Object]:
 def max_connections(namespaces: int) -> int:
     """Return how many connections to keep where so many namespaces are watched."""
     return CONNECTIONS + WATCHES * namespaces
-
-
-async def _load_default(configuration: Configuration) -> None:
-    try:
-        load_incluster_config(client_configuration=configuration)
-    except ConfigException:
-        await load_kube_config(client_configuration=configuration)
-
-
-def own_version() -> str:
-    """Return the version of this distribution."""
-    try:
-        return version("agenttask")
-    except PackageNotFoundError:
-        return "0"

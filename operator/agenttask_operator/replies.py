@@ -1,11 +1,11 @@
 """What the API server answers, read defensively: lines of a watch, errors, pauses it asks for."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import orjson
 
 from agenttask_operator.errors import (
     ClusterError,
@@ -39,7 +39,7 @@ async def read_lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def read_change(line: bytes) -> tuple[str, Object]:
     """Return (type, object) of one line; raises Gone or Unavailable when it tells an error."""
     try:
-        event = json.loads(line)
+        event = orjson.loads(line)
         type_, obj = event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
         # Not quoted: it may be the rest of a task.
@@ -77,7 +77,7 @@ def read_error(response: aiohttp.ClientResponse, what: str, body: bytes) -> Clus
 def _said(body: bytes) -> Object:
     """Return the Status that the API server sent; empty = it sent none."""
     try:
-        status = json.loads(body)
+        status = orjson.loads(body)
     except ValueError:
         return {}
     return status if isinstance(status, dict) else {}

@@ -123,7 +123,7 @@ class Runtime:
         self._reconciler.actor.may_act = self.leads
         self._traces = open_traces(settings.otlp_endpoint)
         self._reconciler.actor.on_end = both(self._ended, self._traces)
-        cluster.on_reply = self._metrics.requested
+        cluster.connection.on_reply = self._metrics.requested
         if self._bridge:
             self._bridge.on_settled = self._metrics.commanded
 

@@ -14,6 +14,7 @@ from tests.servers.certs import Certificates, make_certificates
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_operator.cluster import Cluster
+from agenttask_operator.connection import Connection
 from agenttask_testbed.commands import Kubectl
 from agenttask_testbed.product import SYSTEM
 
@@ -94,7 +95,7 @@ async def client(crds: Kubectl) -> AsyncIterator[Cluster]:
     # Not `Cluster.connect`: the client reads KUBECONFIG when it is imported.
     configuration = Configuration()
     await load_kube_config(crds.kubeconfig, client_configuration=configuration)
-    connected = Cluster(ApiClient(configuration))
+    connected = Cluster(Connection(ApiClient(configuration)))
     yield connected
     await connected.close()
 

@@ -12,6 +12,7 @@ from tests.operator.builders import task_object
 from tests.operator.taskwatches import line, table
 
 from agenttask_operator.cluster import Cluster, Page, max_connections
+from agenttask_operator.connection import Connection
 from agenttask_operator.errors import (
     Conflict,
     Forbidden,
@@ -71,7 +72,7 @@ async def server():
 async def cluster(server):
     configuration = Configuration(host=server.url)
     configuration.api_key["BearerToken"] = "bearer secret"
-    cluster = Cluster(ApiClient(configuration))
+    cluster = Cluster(Connection(ApiClient(configuration)))
     yield cluster
     await cluster.close()
 
@@ -123,7 +124,7 @@ async def test_retry_after_is_passed_on(server, cluster):
 
 
 async def test_no_server_is_unavailable(server, cluster):
-    cluster._host = "http://127.0.0.1:1"
+    cluster.connection.host = "http://127.0.0.1:1"
     with pytest.raises(Unavailable):
         await cluster.get(TASKS, "a", "ns")
 
@@ -251,9 +252,9 @@ async def test_events_are_asked_for_by_object(server, cluster):
 
 async def test_credentials_that_are_not_known_are_read_again_once(server, cluster):
     async def reload():
-        cluster._client.configuration.api_key["BearerToken"] = "bearer new"
+        cluster.connection.client.configuration.api_key["BearerToken"] = "bearer new"
 
-    cluster._reload = reload
+    cluster.connection._reload = reload
     server.will({"message": "who"}, 401)
     server.will({"metadata": {"name": "a"}})
     assert (await cluster.get(JOBS, "a", "ns"))["metadata"]["name"] == "a"
@@ -263,13 +264,13 @@ async def test_credentials_that_are_not_known_are_read_again_once(server, cluste
 
 async def test_requests_are_told_with_their_codes(server, cluster):
     told = []
-    cluster.on_reply = lambda method, code, _seconds: told.append((method, code))
+    cluster.connection.on_reply = lambda method, code, _seconds: told.append((method, code))
     server.will({}, 200)
     await cluster.get(JOBS, "a", "ns")
     server.will({"message": "busy"}, 429)
     with pytest.raises(Unavailable):
         await cluster.get(JOBS, "a", "ns")
-    cluster._host = "http://127.0.0.1:1"
+    cluster.connection.host = "http://127.0.0.1:1"
     with pytest.raises(Unavailable):
         await cluster.get(JOBS, "a", "ns")
     assert told == [("GET", 200), ("GET", 429), ("GET", 0)]
@@ -337,7 +338,7 @@ async def test_watches_of_many_namespaces_leave_connections_for_the_rest():
     await api.start()
     configuration = Configuration(host=api.url)
     configuration.connection_pool_maxsize = max_connections(count)
-    cluster = Cluster(ApiClient(configuration))
+    cluster = Cluster(Connection(ApiClient(configuration)))
 
     async def watch(kind, namespace, heard):
         async for _ in cluster.watch(kind, "5", namespace):

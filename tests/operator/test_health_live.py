@@ -17,6 +17,7 @@ from tests.operator.builders import class_object, task_object
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_operator.cluster import Cluster
+from agenttask_operator.connection import Connection
 from agenttask_operator.health import USUAL, Bounds
 from agenttask_operator.observed import parse_task
 from agenttask_operator.runtime import Runtime
@@ -65,7 +66,7 @@ async def start() -> AsyncIterator[Start]:
         port = free_port()
         given = {"agent_image": "a", "workers": 1, "model_probe_seconds": 0.0, **settings}
         wanted = Settings(http_address=f"127.0.0.1:{port}", **given)  # type: ignore[arg-type]
-        cluster = Cluster(ApiClient(Configuration(host=api.url)))
+        cluster = Cluster(Connection(ApiClient(Configuration(host=api.url))))
         runtime = Runtime(wanted, cluster, lambda: None, "me", bounds)
         await runtime.start(lambda: alive)
         running.append(runtime)
