@@ -5,9 +5,9 @@ was stopped for a while may have been replaced without knowing it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from agenttask_api.reasons import Kind, Reason, meaning
 from agenttask_operator.actions import (
@@ -33,7 +33,7 @@ from agenttask_operator.errors import (
     Unavailable,
 )
 from agenttask_operator.facts import Publication, Recorded, Refusal
-from agenttask_operator.kinds import JOBS, POLICIES, TASKS
+from agenttask_operator.kinds import JOBS, POLICIES, TASKS, Object
 from agenttask_operator.kubeevents import build_event
 from agenttask_operator.memory import Memories, Memory
 from agenttask_operator.messages import Message
@@ -91,12 +91,14 @@ class Actor:
         self._memories = memories
         self._post = post
         self._clock = clock
-        self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+        self._applied: dict[tuple[str, str], Object] = {}
         """Policies as this process wrote them last."""
         self.may_act: Callable[[], bool] = lambda: True
         """Asked before every action; a process that does not lead may do nothing."""
         self.on_end: Callable[[Task], None] = lambda *_: None
         """Told of every task whose end was written, with its final status."""
+        self.announce: Callable[[Object], Awaitable[None]] = cluster.create_event
+        """Given every Event; it may fail or be late, which holds nothing up."""
 
     async def act(self, task: Task, actions: tuple[Action, ...]) -> bool:
         """Do the actions in order; say whether the facts have changed by it."""
@@ -284,7 +286,7 @@ class Actor:
 
     async def _emit(self, task: Task, action: EmitEvent) -> None:
         try:
-            await self._cluster.create_event(build_event(task, action, self._clock()))
+            await self.announce(build_event(task, action, self._clock()))
         except ClusterError as error:
             extra = _who(task.key) | {"reason": type(error).__name__}
             log.warning("an Event was not created", extra=extra)

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as PrometheusCounter
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agenttask_operator.cache import Cache
@@ -96,8 +97,10 @@ class Gauges(Collector):
         self.leading = False
         self.nats: NatsState | None = None
         self.now = datetime.min
+        self.events = (0, 0)
+        """Events that wait to be created, and how many found no room."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield all gauges."""
         yield self._tasks()
         yield _single("agenttask_queue_depth", "Tasks that are due.", len(self._queue))
@@ -109,6 +112,11 @@ class Gauges(Collector):
         yield self._watches()
         yield from self._outbox()
         yield from self._nats()
+        waiting, dropped = self.events
+        yield _single("agenttask_events_waiting", "Events that are not created yet.", waiting)
+        yield CounterMetricFamily(
+            "agenttask_events_dropped", "Events that found no room.", value=dropped
+        )
         yield _single("agenttask_leader", "1 where this process leads.", self.leading)
         yield _single(
             "agenttask_event_loop_lag_seconds",

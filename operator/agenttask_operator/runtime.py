@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 
 from agenttask_api.cancellation import end
 from agenttask_operator import clock
+from agenttask_operator.announcer import Announcer
 from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
@@ -120,7 +121,9 @@ class Runtime:
             lambda: unreadiness(self.vitals(), bounds),
             self._scrape,
         )
+        self._announcer = Announcer(cluster.create_event, self.leads, lambda: len(self.queue) > 0)
         self._reconciler.actor.may_act = self.leads
+        self._reconciler.actor.announce = self._announcer.take
         self._traces = open_traces(settings.otlp_endpoint)
         self._reconciler.actor.on_end = both(self._ended, self._traces)
         cluster.connection.on_reply = self._metrics.requested
@@ -159,6 +162,7 @@ class Runtime:
     async def stop(self) -> None:
         """Stop everything; work that was begun is safe to begin again."""
         await end(*self._running)
+        await self._announcer.flush()
         if self._lock:
             await self._lock.release()
         if self._outbox:
@@ -202,6 +206,7 @@ class Runtime:
     def _scrape(self) -> bytes:
         self._gauges.vitals = self.vitals()
         self._gauges.nats = self._nats()
+        self._gauges.events = len(self._announcer), self._announcer.dropped
         self._gauges.leading = self._working and self.leads()
         self._gauges.now = clock.now()
         return generate_latest(self._metrics.registry)
@@ -233,6 +238,7 @@ class Runtime:
         for number in range(self._settings.workers):
             self._spawn(self._work(), f"worker-{number}")
         self._spawn(self._resync_for_ever(), "resync")
+        self._spawn(self._announcer.run(), "events")
         self._spawn(self._reconciler.send_orphans(), "orphans")
         self._spawn(self._keeper.write_for_ever(), "class-status")
         if self._bridge:

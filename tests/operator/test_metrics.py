@@ -69,10 +69,13 @@ async def test_unfinished_tasks_are_counted_by_phase_role_and_class(cluster):
     process.queue.add(Key("team", "fix"))
     gauges.vitals = Vitals(heard={"jobs": 12.5, "pods": None}, lag=0.25)
     gauges.leading = True
+    gauges.events = (7, 2)
     kind = {"role": "DEV", "class": ""}
     assert value(metrics, "agenttask_tasks", phase="Pending", **kind) == 1
     assert value(metrics, "agenttask_queue_depth") == 1
     assert value(metrics, "agenttask_leader") == 1
+    assert value(metrics, "agenttask_events_waiting") == 7
+    assert value(metrics, "agenttask_events_dropped_total") == 2
     assert value(metrics, "agenttask_watch_age_seconds", watch="jobs") == 12.5
     assert value(metrics, "agenttask_watch_age_seconds", watch="pods") is None
 
