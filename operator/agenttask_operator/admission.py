@@ -8,6 +8,7 @@ refused, never cut: a run that silently got less would be blamed on the agent.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agenttask_api.agentclass import AgentClassSpec, LimitValues, Toolchain
 from agenttask_api.httphosts import BadHost, HostEntry, common, parse_host
@@ -177,6 +178,7 @@ def _capped(values: Mapping[str, str], maxima: Mapping[str, str]) -> dict[str, s
     }
 
 
+@lru_cache(maxsize=256)
 def parse_quantity(text: str) -> float:
     """Return the number that a Kubernetes quantity means; raises InvalidTask."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", text)

@@ -5,6 +5,7 @@ Pure. The planner's rules ask a `Case`; they never look at raw facts themselves.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from agenttask_api import names
 from agenttask_api.ledger import LedgerEntry
@@ -75,6 +76,15 @@ class Case:
         """Pods of the run that may still do something."""
         return tuple(p for p in self.pods if not _over(p, self.now))
 
+    @cached_property
+    def granted(self) -> Granted | None:
+        """What the run is granted; None = no class grants it anything (now)."""
+        class_ = class_or_none(self)
+        try:
+            return admission.grant(self.spec, class_.spec) if class_ and class_.spec else None
+        except InvalidTask:
+            return None
+
     @property
     def started(self) -> str:
         """When the agent first started; empty = never."""
@@ -112,16 +122,8 @@ def class_or_none(case: Case) -> AgentClass | None:
         return None
 
 
-def granted(case: Case) -> Granted | None:
-    class_ = class_or_none(case)
-    try:
-        return admission.grant(case.spec, class_.spec) if class_ and class_.spec else None
-    except InvalidTask:
-        return None
-
-
 def start_seconds(case: Case) -> int:
-    found = granted(case)
+    found = case.granted
     asked = case.spec.limits.start_deadline_seconds
     return found.start_deadline_seconds if found else asked
 
