@@ -24,7 +24,8 @@ WATCH_SECONDS = 300
 """The server ends a watch after this long: regular reconnects keep that path honest."""
 SILENCE_SECONDS = 75.0
 """A watch without even a bookmark (one a minute) for this long is dead."""
-PAGE_SIZE = 500
+PAGE_SIZE, TABLE_PAGE_SIZE = 500, 200
+"""A row of a table comes with all its metadata, of which little is kept."""
 CONNECTIONS = 64
 WATCHES = 4
 """Of each namespace: two of tasks, Jobs, pods. Each keeps a connection for itself."""
@@ -85,7 +86,7 @@ class Cluster:
         token = ""
         while True:
             query = {
-                "limit": str(PAGE_SIZE),
+                "limit": str(TABLE_PAGE_SIZE if kind.columns else PAGE_SIZE),
                 "labelSelector": selector or kind.selector,
                 "fieldSelector": kind.fields,
                 "continue": token,

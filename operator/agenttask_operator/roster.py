@@ -7,6 +7,8 @@ Where they leave a doubt, the task is read before anything is done for it.
 """
 
 import logging
+import sys
+from dataclasses import dataclass
 
 from agenttask_api.status import TERMINAL_PHASES
 from agenttask_operator.cache import Cache
@@ -19,6 +21,21 @@ from agenttask_operator.status import is_final
 from agenttask_operator.tables import OBSERVED, PHASE, PUBLISHED, UNSENT
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the roster says of a task.
+
+    Ten thousand finished tasks are listed at every start, and stay with us as a number each.
+    """
+
+    key: Key
+    uid: str
+    version: str
+    ended: bool
+    over: bool
+    """Nothing is left to do for it."""
 
 
 class Roster:
@@ -42,7 +59,10 @@ class Roster:
     def lines(self, scope: str = "") -> Listener:
         """Return what to do with the lines of all tasks of a namespace; empty = of all."""
         return Listener(
-            lambda rows, version: self._called(rows, version, scope), self.line, self._gone
+            lambda lines, version: self._called(lines, version, scope),
+            lambda row: self.line(read_line(row, self._nats)),
+            lambda row: self._gone(read_line(row, self._nats)),
+            lambda row: read_line(row, self._nats),
         )
 
     # Unfinished tasks, whole.
@@ -75,34 +95,31 @@ class Roster:
 
     # All tasks, in a line each.
 
-    def line(self, row: Object, force: bool = False) -> None:
+    def line(self, line: Line, force: bool = False) -> None:
         """Take the line of a task; that of an unfinished one says nothing."""
-        metadata, key = row["metadata"], _key(row)
-        version = metadata["resourceVersion"]
-        if row["cells"].get(PHASE) not in TERMINAL_PHASES:
+        if not line.ended:
             return
-        if not force and self._cache.is_late(key, version):
+        if not force and self._cache.is_late(line.key, line.version):
             return
-        if is_over(row, self._nats):
-            self._reconciler.forget(key)
-            self._cache.finish(key, metadata["uid"], version)
+        if line.over:
+            self._reconciler.forget(line.key)
+            self._cache.finish(line.key, line.uid, line.version)
             return
         if force:
-            self._reconciler.forget(key)
-        self._doubt(key, version)
+            self._reconciler.forget(line.key)
+        self._doubt(line.key, line.version)
 
-    def _gone(self, row: Object) -> None:
+    def _gone(self, line: Line) -> None:
         """Forget the task, and ignore what the other watch may still bring of it."""
-        metadata, key = row["metadata"], _key(row)
-        if not self._cache.is_late(key, metadata["resourceVersion"]):
-            self._reconciler.forget(key)
-            self._cache.finish(key, metadata["uid"], metadata["resourceVersion"])
+        if not self._cache.is_late(line.key, line.version):
+            self._reconciler.forget(line.key)
+            self._cache.finish(line.key, line.uid, line.version)
 
-    def _called(self, rows: list[Object], version: str, scope: str) -> None:
+    def _called(self, lines: list[Line], version: str, scope: str) -> None:
         restored = self._cache.went_back("roster", scope, version)
-        for row in rows:
-            self.line(row, restored)
-        self._purge(scope, {_key(row) for row in rows}, "" if restored else version)
+        for line in lines:
+            self.line(line, restored)
+        self._purge(scope, {line.key for line in lines}, "" if restored else version)
 
     def _purge(self, scope: str, seen: set[Key], version: str) -> None:
         known = {key: str(number) for key, (_, number) in self._cache.finished.items()}
@@ -120,10 +137,21 @@ class Roster:
         self._queue.add(key)
 
 
-def is_over(row: Object, nats: bool) -> bool:
-    """Say whether nothing is left to do for the task of a line.
+def read_line(row: Object, nats: bool) -> Line:
+    """Return what a row of the roster says; `nats` = ends of runs are published."""
+    metadata = row["metadata"]
+    return Line(
+        Key(sys.intern(metadata["namespace"]), metadata["name"]),
+        metadata["uid"],
+        metadata["resourceVersion"],
+        row["cells"].get(PHASE) in TERMINAL_PHASES,
+        _is_over(row, nats),
+    )
 
-    Ten thousand finished tasks are listed at every start and stay with us as a number each.
+
+def _is_over(row: Object, nats: bool) -> bool:
+    """Say whether nothing is left to do for the task of a row.
+
     A column that is missing, as in an older resource, leaves the question open.
     """
     cells = row["cells"]

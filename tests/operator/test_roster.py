@@ -8,7 +8,7 @@ from tests.operator.test_reconcile import KEY, Post, Process, live
 
 from agenttask_operator.kinds import ROSTER, TASKS, UNFINISHED
 from agenttask_operator.observed import parse_task
-from agenttask_operator.roster import Roster, is_over
+from agenttask_operator.roster import Roster, read_line
 
 
 def final(published="True", generation=1, phase="Succeeded", pending=()):
@@ -57,25 +57,25 @@ class Seat:
     ],
 )
 def test_task_is_over_when_nothing_is_left_to_tell(status, nats, over):
-    assert is_over(line(task_object(status)), nats) is over
+    assert read_line(line(task_object(status)), nats).over is over
 
 
 def test_resource_without_the_columns_leaves_it_open():
     row = line(task_object(final()))
     del row["cells"]["Unsent"]
-    assert not is_over(row, True)
+    assert not read_line(row, True).over
 
 
 async def test_what_the_operator_finished_is_over():
     cluster = FakeCluster()
     cluster.put(TASKS, task_object())
     await live(cluster, Process(cluster, Post()))
-    assert is_over(line(cluster.task), True)
+    assert read_line(line(cluster.task), True).over
 
 
 def test_finished_tasks_of_the_roster_stay_a_number():
     seat = Seat()
-    seat.lines.replace([line(stored(10, final()))], "10")
+    seat.lines.replace([seat.lines.read(line(stored(10, final())))], "10")
     assert not seat.cache.tasks
     assert seat.cache.finished == {KEY: ("uid-1", 10)}
     assert len(seat.queue) == 0
@@ -83,7 +83,7 @@ def test_finished_tasks_of_the_roster_stay_a_number():
 
 async def test_new_run_of_a_finished_task_is_read_once():
     seat = Seat()
-    seat.lines.replace([line(stored(10, final()))], "10")
+    seat.lines.replace([seat.lines.read(line(stored(10, final())))], "10")
     again = stored(11, final(), generation=2, runID="2")
     seat.process.cluster.objects[TASKS.plural, *KEY] = again
     seat.lines.changed(line(again))
@@ -164,11 +164,11 @@ def test_list_of_the_unfinished_says_nothing_of_the_others():
 def test_restored_etcd_is_believed_by_both():
     seat = Seat()
     seat.whole.replace([], "90")
-    seat.lines.replace([line(stored(80, final()))], "90")
-    seat.lines.replace([line(stored(50))], "60")
+    seat.lines.replace([seat.lines.read(line(stored(80, final())))], "90")
+    seat.lines.replace([seat.lines.read(line(stored(50)))], "60")
     seat.whole.replace([seat.whole.read(stored(50))], "60")
     assert seat.cache.tasks[KEY].resource_version == "50"
-    seat.lines.replace([line(stored(40, final("False")))], "45")
+    seat.lines.replace([seat.lines.read(line(stored(40, final("False"))))], "45")
     assert KEY not in seat.cache.tasks
     assert seat.cache.in_doubt(KEY)
 
