@@ -103,9 +103,10 @@ class Cache:
             if pod.gone:
                 self._remove_pod(pod.key)
 
-    def put_job(self, job: Job, force: bool = False) -> None:
-        """Take the Job if it is newer than ours."""
-        if force or _newer(self._jobs.get(job.key), job):
+    def put_job(self, job: Job, force: bool = False) -> bool:
+        """Take the Job if it is newer than ours; say whether that tells us anything."""
+        known = self._jobs.get(job.key)
+        if force or _newer(known, job):
             self._jobs[job.key] = job
             self._jobs_of.setdefault(job.task_uid, set()).add(job.key)
             if job.finished or job.suspended:
@@ -114,6 +115,7 @@ class Cache:
                 self._at_work[job.key] = job.task_key
                 self.busy[job.task_key] += 1
                 self.on_busy(job.task_key)
+        return _tells(known, job)
 
     def drop_job(self, key: Key, uid: str = "") -> None:
         """Forget the Job, unless another one of its name has taken its place."""
@@ -123,11 +125,13 @@ class Cache:
             _discard(self._jobs_of, job.task_uid, key)
             self._rest(key)
 
-    def put_pod(self, pod: Pod, force: bool = False) -> None:
-        """Take the pod if it is newer than ours."""
-        if force or _newer(self._pods.get(pod.key), pod):
+    def put_pod(self, pod: Pod, force: bool = False) -> bool:
+        """Take the pod if it is newer than ours; say whether that tells us anything."""
+        known = self._pods.get(pod.key)
+        if force or _newer(known, pod):
             self._pods[pod.key] = pod
             self._pods_of.setdefault(pod.task_uid, set()).add(pod.key)
+        return _tells(known, pod)
 
     def end_pod(self, pod: Pod) -> None:
         """Keep a deleted pod as evidence while its task is alive; else forget it."""
@@ -214,6 +218,11 @@ def _discard(index: dict[str, set[Key]], uid: str, key: Key) -> None:
     keys.discard(key)
     if not keys:
         index.pop(uid, None)
+
+
+def _tells(known: J | None, news: J) -> bool:
+    """Say whether more has changed than the version: much of an object is not ours to use."""
+    return known is None or replace(known, resource_version=news.resource_version) != news
 
 
 def _newer(old: V | None, new: V) -> bool:

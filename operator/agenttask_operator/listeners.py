@@ -17,8 +17,8 @@ def job_listener(cache: Cache, queue: WorkQueue, scope: str = "") -> Listener:
         _wake(cache, queue, items)
 
     def changed(obj: Object) -> None:
-        cache.put_job(parse_job(obj))
-        _wake(cache, queue, [obj])
+        if cache.put_job(parse_job(obj)):
+            _wake(cache, queue, [obj])
 
     def deleted(obj: Object) -> None:
         job = parse_job(obj)
@@ -37,8 +37,8 @@ def pod_listener(cache: Cache, queue: WorkQueue, scope: str = "") -> Listener:
         _wake(cache, queue, items)
 
     def changed(obj: Object) -> None:
-        cache.put_pod(parse_pod(obj))
-        _wake(cache, queue, [obj])
+        if cache.put_pod(parse_pod(obj)):
+            _wake(cache, queue, [obj])
 
     def deleted(obj: Object) -> None:
         cache.end_pod(parse_pod(obj))
