@@ -18,6 +18,8 @@ import aiohttp
 from aiohttp import web
 from tests.servers.certs import Certificates
 
+from agenttask_api.cancellation import end
+
 START_SECONDS = 10.0
 HANDSHAKE_SECONDS = 0.5
 HOP_BY_HOP = {"transfer-encoding", "connection", "content-length", "content-encoding", "host"}
@@ -128,7 +130,8 @@ class Proxy:
     async def _listen(self) -> None:
         # A new runner each time: one that was cleaned up cannot serve again.
         self._ended = asyncio.Event()
-        handler = web.Server(self._handle, access_log=None)
+        # With its client a request ends, also one whose upstream says nothing.
+        handler = web.Server(self._handle, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(handler, shutdown_timeout=0.1)
         await self._runner.setup()
         self._socket = socket.create_server(("127.0.0.1", self.port))
@@ -152,6 +155,7 @@ class Proxy:
         await self._session.close()
         # TLS connections take a moment to say good-bye.
         await asyncio.sleep(0.3)
+        await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
     def _cut(self) -> None:
         for request in list(self._watches):
@@ -178,6 +182,7 @@ class Proxy:
             return web.json_response(body, status=fault.status, headers=fault.headers)
         if fault and fault.hang:
             await self._ended.wait()
+            return web.Response(status=503)
         try:
             return await self._forward(request, call, fault)
         except aiohttp.ClientConnectionError:

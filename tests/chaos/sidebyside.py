@@ -42,7 +42,7 @@ class Outcome:
     """From the trouble's end until all tasks had succeeded; None = they had not in time."""
     unfinished: Mapping[str, int] = field(default_factory=dict)
     """Phases of the tasks, where they had not."""
-    jobs: Counter[int] = field(default_factory=Counter)
+    jobs: dict[int, int] = field(default_factory=dict)
     """How many tasks have how many Jobs."""
     tasks: int = 0
     lost: list[str] = field(default_factory=list)
@@ -163,7 +163,7 @@ def _count(stage: Stage, outcome: Outcome, nats: NatsServer) -> None:
     owners = Counter(
         j["metadata"]["ownerReferences"][0]["name"] for j in stage.api.jobs(stage.space)
     )
-    outcome.jobs, outcome.tasks = Counter(owners.values()), stage.made
+    outcome.jobs, outcome.tasks = dict(Counter(owners.values())), stage.made
     outcome.lost = sorted(expected - found)
     outcome.surplus = dict(found - expected)
 
