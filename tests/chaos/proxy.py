@@ -130,8 +130,7 @@ class Proxy:
     async def _listen(self) -> None:
         # A new runner each time: one that was cleaned up cannot serve again.
         self._ended = asyncio.Event()
-        # With its client a request ends, also one whose upstream says nothing.
-        handler = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        handler = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(handler, shutdown_timeout=0.1)
         await self._runner.setup()
         self._socket = socket.create_server(("127.0.0.1", self.port))
@@ -151,8 +150,10 @@ class Proxy:
         await self._runner.cleanup()
 
     async def _stop(self) -> None:
-        await self._close()
+        # Before those who wait for it are cancelled: this aborts what an API server that says
+        # nothing would leave open.
         await self._session.close()
+        await self._close()
         # TLS connections take a moment to say good-bye.
         await asyncio.sleep(0.3)
         await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
