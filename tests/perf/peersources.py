@@ -62,7 +62,15 @@ KELOS = Source(
     "https://github.com/kelos-dev/kelos",
     "77d9ad8e9c8d559968dba176f7fc58f95ebd8b79",
     "./cmd/kelos-controller",
-    ("go.mod", "go.sum", "api", "cmd", "internal", "pkg", ":(exclude)internal/manifests/*.yaml"),
+    (
+        "go.mod",
+        "go.sum",
+        "api",
+        "cmd",
+        "internal",
+        "pkg",
+        ":(exclude)internal/manifests/install-crd.yaml",
+    ),
     rendered,
     "internal/manifests/charts/kelos/charts/kelos-crds",
 )
