@@ -40,7 +40,7 @@ class Outcome:
     """From the beginning of the trouble to its end."""
     drained_seconds: float | None = None
     """From the trouble's end until all tasks had succeeded; None = they had not in time."""
-    unfinished: Mapping[str, int] = field(default_factory=dict)
+    unfinished: dict[str, int] = field(default_factory=dict)
     """Phases of the tasks, where they had not."""
     jobs: dict[int, int] = field(default_factory=dict)
     """How many tasks have how many Jobs."""
@@ -151,7 +151,7 @@ def _drain(stages: Mapping[str, Stage], outcomes: Mapping[str, Outcome]) -> None
                 del left[name]
         time.sleep(0.2)
     for name, stage in left.items():
-        outcomes[name].unfinished = stage.api.phases(stage.space)
+        outcomes[name].unfinished = dict(stage.api.phases(stage.space))
 
 
 def _count(stage: Stage, outcome: Outcome, nats: NatsServer) -> None:

@@ -55,6 +55,8 @@ class Source:
     read: Callable[[Path], list[Object]]
     definitions: str
     """The folder of its resource definitions."""
+    empty: tuple[str, ...] = ()
+    """Files that are compiled in and not needed: what another toolchain would have made."""
 
 
 KELOS = Source(
@@ -79,9 +81,10 @@ KUBEOPENCODE = Source(
     "https://github.com/kubeopencode/kubeopencode",
     "a50e64a817e7cf35a3ae2143834c7c76a2f074f8",
     "./cmd/kubeopencode",
-    ("go.mod", "go.sum", "api", "cmd", "internal", "deploy/crds"),
+    ("go.mod", "go.sum", "api", "cmd", "internal", "deploy/crds", "ui/embed.go"),
     listed,
     "deploy/crds",
+    ("ui/dist/index.html",),
 )
 
 
@@ -111,6 +114,9 @@ def _unpack(source: Source, repository: Path, folder: Path) -> None:
         words = packed.stderr.decode(errors="replace").strip()
         raise SystemExit(f"{repository} is no clone of {source.url} with the commit: {words}")
     subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    for name in source.empty:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
 
 
 def _compile(source: Source, folder: Path, program: Path) -> None:
