@@ -64,12 +64,11 @@ class Outcome:
         )
 
     def growth_mb(self) -> float:
-        """Return by how much the memory grew in the last two thirds of the trouble.
+        """Return by how much the memory grew in the second half of the trouble.
 
         Before that, code that only errors need is loaded, and pools find their size.
         """
-        start = self.during[len(self.during) // 3]
-        return self.during[-1].rss_mb - start.rss_mb
+        return self.during[-1].rss_mb - self.during[len(self.during) // 2].rss_mb
 
 
 def suffer(

@@ -31,8 +31,11 @@ DEAF = ("500", "429 storm", "no answer", "connection refused", "half an answer")
 KUBELETS_PATIENCE = 3
 """Failures in a row, as the chart's liveness probe has it."""
 MOST_CALLS_PER_SECOND = 10.0
+"""Three times what patience takes in the worst case; without any it is hundreds."""
 MOST_PROCESSOR = 0.1
-MOST_GROWTH_MB = 8.0
+"""Of one processor, five times the worst case; who spins takes all that fourteen leave him."""
+MOST_GROWTH_MB = 4.0
+"""In half of the time: two more tasks take 1.3 at most, 5 kB kept of each call would take four."""
 
 
 @pytest.fixture(scope="module")
