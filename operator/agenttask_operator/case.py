@@ -161,6 +161,13 @@ def agent_runs(case: Case) -> bool:
     return agent.running or agent.exit_code is not None
 
 
+def late_to_start(case: Case) -> bool:
+    """Say whether the agent, as far as we have seen, has not started in time."""
+    if not case.job or case.job.suspended or agent_runs(case):
+        return False
+    return start_deadline(case) <= case.now
+
+
 def look_again(case: Case) -> float:
     """Return the seconds until a look is worth it: at the deadline, or when Events may tell."""
     left = (start_deadline(case) - case.now).total_seconds()

@@ -19,6 +19,7 @@ from agenttask_operator.kinds import CONFIG_MAPS, JOBS, NAMESPACES, PODS, TASKS
 from agenttask_operator.memory import Memories, Memory, Waiters
 from agenttask_operator.needs import (
     missing_jobs,
+    overdue_job,
     unwitnessed_job,
     wants_ledger,
     wants_namespace,
@@ -86,6 +87,10 @@ class Gatherer:
         if missing_jobs(facts, self._clock()):
             await self._confirm(task, missing_jobs(facts, self._clock()))
             facts = self._known(task, memory)
+        late = overdue_job(facts, self._clock())
+        if late:
+            await self._confirm(task, (late.key.name,))
+            facts = self._known(task, memory)
         job = unwitnessed_job(facts, self._clock())
         if job and memory.witnessed != job.resource_version:
             await self._read_pods(task)
@@ -123,12 +128,13 @@ class Gatherer:
         memory.recorded = (run_key, await self._ledger.read(key))
         return True
 
-    async def _confirm(self, task: Task, missing: tuple[str, ...]) -> None:
-        """Ask the API server itself before a Job and its pods are taken for gone."""
-        for name in missing:
+    async def _confirm(self, task: Task, wanted: tuple[str, ...]) -> None:
+        """Ask the API server itself before a Job and its pods are taken for gone, or for late."""
+        for name in wanted:
             try:
                 found = await self._cluster.get(JOBS, name, task.key.namespace)
             except NotFound:
+                self._cache.drop_job(Key(task.key.namespace, name))
                 continue
             job = parse_job(found)
             if job.task_uid == task.uid:

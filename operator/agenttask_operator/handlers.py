@@ -151,6 +151,8 @@ def tune(settings: kopf.OperatorSettings) -> None:
     settings.watching.inactivity_timeout = 75.0
     # Regular reconnects keep that path in use.
     settings.watching.server_timeout = 300
+    # Between lists: a server that says 410 to every watch would be asked ten times a second.
+    settings.watching.reconnect_backoff = 2.0
     # `watching.initial_streaming` stays off: after a drop it skips what it has not seen.
     # `queueing.worker_limit` stays unset: idle workers count, which throttles everybody.
     # `persistence` stays as it is: without change handlers kopf stores nothing.

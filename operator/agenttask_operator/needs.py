@@ -8,7 +8,7 @@ from datetime import datetime
 from agenttask_api.status import ConditionType
 from agenttask_operator import status
 from agenttask_operator.blockers import needs_notes
-from agenttask_operator.case import sort_facts
+from agenttask_operator.case import late_to_start, sort_facts
 from agenttask_operator.clock import seconds_between
 from agenttask_operator.facts import Facts
 from agenttask_operator.observed import Job, Pod
@@ -44,6 +44,21 @@ def unwitnessed_job(facts: Facts, now: datetime) -> Job | None:
         return None
     case = sort_facts(facts, task.spec, now)
     if not case.job or not case.job.finished:
+        return None
+    return None if settled_outcome(case.pods, case.run_key, now) else case.job
+
+
+def overdue_job(facts: Facts, now: datetime) -> Job | None:
+    """Return the Job of a run whose agent has not started in time, as far as we have seen.
+
+    The clock goes on while the API server is away, and our picture does not: what looks late
+    may have started meanwhile, and ended well.
+    """
+    task = facts.task
+    if not task.spec or task.deleting or status.is_final(task.status):
+        return None
+    case = sort_facts(facts, task.spec, now)
+    if not case.job or case.job.deleting or not late_to_start(case):
         return None
     return None if settled_outcome(case.pods, case.run_key, now) else case.job
 

@@ -31,6 +31,7 @@ from agenttask_operator.case import (
     agent_runs,
     class_or_none,
     end_old,
+    late_to_start,
     look_again,
     sort_facts,
     start_deadline,
@@ -177,9 +178,7 @@ def _give_up(case: Case) -> tuple[Action, ...] | None:
 
     The blocker is written down before, since it cannot be seen once the Job is gone.
     """
-    if not case.job or case.job.suspended or agent_runs(case):
-        return None
-    if start_deadline(case) > case.now:
+    if not case.job or not late_to_start(case):
         return None
     if case.job.deleting:
         return (Requeue(LOOK_AGAIN_SECONDS),)

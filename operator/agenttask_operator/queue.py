@@ -17,6 +17,11 @@ from agenttask_operator.observed import Key
 
 BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_LAST_SECONDS = 300.0
+REFUSED_FIRST_SECONDS = 10.0
+REFUSED_LAST_SECONDS = 30.0
+REFUSED_PER_SECOND = 10.0
+"""A right that is given back is noticed within half a minute, unless the tasks that wait for it
+are so many that together they would ask more often than this."""
 
 
 class Timer(Protocol):
@@ -132,6 +137,11 @@ class WorkQueue:
         delay = max(at_least, ceiling * (0.5 + self._jitter() / 2))
         self.add_after(key, delay)
         return delay
+
+    def add_refused(self, key: Key) -> float:
+        """Make a key due again of which the API server wants nothing; return the seconds."""
+        most = max(REFUSED_LAST_SECONDS, len(self._failures) / REFUSED_PER_SECOND)
+        return self.add_failed(key, REFUSED_FIRST_SECONDS, most)
 
     def forgive(self, key: Key) -> None:
         """Forget the failures of a key that went well."""

@@ -46,7 +46,6 @@ from agenttask_operator.web import WebServer
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-FORBIDDEN_SECONDS = 10.0
 UNAVAILABLE_SECONDS = 15.0
 """The API server is everybody's: its absence is not the task's fault. How often all are tried
 again is the throttle's business."""
@@ -277,7 +276,7 @@ class Runtime:
                 "the API server is unavailable, again in %.1f s: %s", delay, error, extra=extra
             )
         except ClusterError as error:
-            outcome, delay = "refused", self.queue.add_failed(key, FORBIDDEN_SECONDS)
+            outcome, delay = "refused", self.queue.add_refused(key)
             # Its words may quote what was sent, prompt included.
             log.error("again in %.1f s: %s", delay, type(error).__name__, extra=extra)
         except Exception:

@@ -18,6 +18,8 @@ import aiohttp
 from aiohttp import web
 from tests.servers.certs import Certificates
 
+from agenttask_api.cancellation import end
+
 START_SECONDS = 10.0
 HANDSHAKE_SECONDS = 0.5
 HOP_BY_HOP = {"transfer-encoding", "connection", "content-length", "content-encoding", "host"}
@@ -148,10 +150,13 @@ class Proxy:
         await self._runner.cleanup()
 
     async def _stop(self) -> None:
-        await self._close()
+        # Before those who wait for it are cancelled: this aborts what an API server that says
+        # nothing would leave open.
         await self._session.close()
+        await self._close()
         # TLS connections take a moment to say good-bye.
         await asyncio.sleep(0.3)
+        await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
     def _cut(self) -> None:
         for request in list(self._watches):
@@ -178,6 +183,7 @@ class Proxy:
             return web.json_response(body, status=fault.status, headers=fault.headers)
         if fault and fault.hang:
             await self._ended.wait()
+            return web.Response(status=503)
         try:
             return await self._forward(request, call, fault)
         except aiohttp.ClientConnectionError:

@@ -1,12 +1,10 @@
 """Two operators on one API server: whatever becomes of the leader, one Job and one end each."""
 
-import asyncio
 import signal
 import time
-from collections import Counter
 
 import pytest
-from nats.aio.client import Client
+from tests.chaos.ends import expected_ends, terminal_events
 from tests.chaos.harness import Api, Operator
 from tests.chaos.proxy import Fault, Proxy
 from tests.e2e.tasks import eventually
@@ -36,29 +34,13 @@ def make_tasks(api: Api, space: str, first: int, count: int) -> None:
         api.make_task(space, f"t-{number}")
 
 
-def terminal_events(nats: NatsServer) -> Counter[str]:
-    """Return how often NATS keeps the end of each task, by subject."""
-
-    async def read() -> Counter[str]:
-        client = Client()
-        await client.connect(nats.url)
-        info = await client.jetstream().stream_info("AGENT_RESPONSES", subjects_filter=">")
-        await client.close()
-        kept = info.state.subjects or {}
-        return Counter(
-            {s: n for s, n in kept.items() if s.split(".")[2] in ("completed", "failed")}
-        )
-
-    return asyncio.run(read())
-
-
 def check_ends(api: Api, nats: NatsServer, space: str, count: int) -> None:
     """Every task got one Job and, in NATS, one end."""
     api.one_job_each(space, count)
     ends = eventually(
         lambda: (e := terminal_events(nats)).total() >= count and e, 30, "all ends in NATS"
     )
-    assert ends == {f"agent.response.completed.{space}.t-{n}": 1 for n in range(count)}
+    assert ends == expected_ends(space, count)
 
 
 def test_leader_killed_in_a_burst_is_replaced_without_a_double_or_a_loss(

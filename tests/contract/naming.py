@@ -25,6 +25,15 @@ def missing(test_id: str) -> str:
     name, _, parameter = rest.partition("[")
     if name not in functions(file):
         return f"{file} has no {name}"
-    known = (ROOT / file).read_text("utf-8")
+    known = sources(file)
     value = parameter.removesuffix("]")
     return "" if not value or f'"{value}"' in known else f"{file} has no parameter {value!r}"
+
+
+@cache
+def sources(file: str) -> str:
+    """Return the text of a test file and of the helpers it imports: parameters may be theirs."""
+    text = (ROOT / file).read_text("utf-8")
+    imports = (n.module for n in ast.parse(text).body if isinstance(n, ast.ImportFrom) and n.module)
+    helpers = (ROOT / f"{m.replace('.', '/')}.py" for m in imports if m.startswith("tests."))
+    return "".join([text, *(h.read_text("utf-8") for h in helpers if h.is_file())])

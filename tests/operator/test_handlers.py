@@ -37,4 +37,5 @@ async def test_settings_are_those_that_keep_the_process_up(monkeypatch):
     assert settings.queueing.worker_limit is None
     assert not settings.watching.initial_streaming
     assert isinstance(settings.watching.server_timeout, int)
+    assert settings.watching.reconnect_backoff >= 1
     assert memo == {}

@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from agenttask_operator.observed import Key
-from agenttask_operator.queue import BACKOFF_LAST_SECONDS, WorkQueue
+from agenttask_operator.queue import (
+    BACKOFF_LAST_SECONDS,
+    REFUSED_FIRST_SECONDS,
+    REFUSED_LAST_SECONDS,
+    REFUSED_PER_SECOND,
+    WorkQueue,
+)
 
 A, B = Key("ns", "a"), Key("ns", "b")
 
@@ -104,6 +110,20 @@ async def test_failures_come_back_later_and_later_up_to_a_limit(queue):
 
 async def test_server_may_ask_for_more_patience(queue):
     assert queue.add_failed(A, at_least=30) == 30
+
+
+async def test_refused_key_comes_back_within_half_a_minute_however_often_it_was_refused(queue):
+    delays = [queue.add_refused(A) for _ in range(15)]
+    assert delays[0] == REFUSED_FIRST_SECONDS
+    assert delays[-1] == REFUSED_LAST_SECONDS
+
+
+async def test_many_refused_keys_ask_no_more_often_together_than_one_may(queue):
+    many = [Key("a", f"t-{number}") for number in range(1000)]
+    for _ in range(15):
+        delays = [queue.add_refused(key) for key in many]
+    assert sum(1 / delay for delay in delays) <= REFUSED_PER_SECOND * 1.01
+    assert max(delays) <= BACKOFF_LAST_SECONDS
 
 
 async def test_success_forgives(queue):
