@@ -24,7 +24,7 @@ from agenttask_api import names
 from agenttask_api.tracing import ENV_ENDPOINT
 from agenttask_testbed.chart import RELEASE, SYSTEM, Helm
 from agenttask_testbed.commands import Kubectl
-from agenttask_testbed.demo import REHEARSAL_MODEL
+from agenttask_testbed.demo import REHEARSAL_MODEL, WHERE
 from agenttask_testbed.services import GitAccess, wait_for
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,8 @@ def test_one_trace_leads_from_apply_to_push(
     assert len(calls) == state["operations"]["total"]
 
     branch = found["spec"]["output"]["branch"]
-    secret = (git_access.password, "hello_world", "Hello, World", "utils.py", "git.", branch)
+    host = f"git.{WHERE}"
+    secret = (git_access.password, "hello_world", "Hello, World", "utils.py", host, branch)
     assert not [word for word in secret if any(word.encode() in body for body in bodies)]
     (pod,) = pods(home, "traced")
     told_where = {name for name, env in environments(pod).items() if ENV_ENDPOINT in env}
