@@ -22,7 +22,8 @@ from tests.servers.otlp import attributes, collecting
 
 from agenttask_api import names
 from agenttask_api.tracing import ENV_ENDPOINT
-from agenttask_testbed.chart import RELEASE, SYSTEM, Helm
+from agenttask_testbed import product
+from agenttask_testbed.chart import SYSTEM
 from agenttask_testbed.commands import Kubectl
 from agenttask_testbed.demo import REHEARSAL_MODEL, WHERE
 from agenttask_testbed.services import GitAccess, wait_for
@@ -60,7 +61,7 @@ def traced(
 
 def install(testbed: Kubectl, values: dict[str, Any], replicas: int) -> None:
     """Upgrade the testbed's release, and wait until none of the operators before it is left."""
-    Helm(testbed, SYSTEM).apply(RELEASE, {**values, "crds": {"enabled": False}})
+    product.set_values(testbed, values)
     wait_for(testbed, SYSTEM, "agenttask-operator")
     eventually(lambda: len(operators(testbed)) == replicas, 60, "the old operators to end")
 
