@@ -16,6 +16,8 @@ from agenttask_operator.runspans import spans_of
 
 EXPORT_SECONDS = 3
 """A collector that is away may hold the end of this process back no longer than this."""
+BATCH_SECONDS = 1
+"""How long a span waits for others."""
 SERVICE = "agenttask-operator"
 FLUSH = "otlp-flush"
 """The name of the thread that sends the last spans."""
@@ -75,7 +77,8 @@ class OtlpTraces:
         )
         url = f"{endpoint.rstrip('/')}/v1/traces"
         exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        batch = BatchSpanProcessor(exporter, schedule_delay_millis=BATCH_SECONDS * 1000)
+        self._provider.add_span_processor(batch)
         self._tracer = self._provider.get_tracer("agenttask")
 
     def ended(self, task: Task) -> None:

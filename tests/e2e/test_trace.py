@@ -53,8 +53,8 @@ def traced(
 ) -> Iterator[str]:
     """The testbed's operator with the one value that switches traces on; returns that value."""
     url = f"http://{address[0]}:{address[1]}"
-    env = {ENV_ENDPOINT: url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
-    install(testbed, {**operator_values, "operator": {"env": env, "replicas": 1}}, 1)
+    operator = {"env": {ENV_ENDPOINT: url}, "replicas": 1}
+    install(testbed, {**operator_values, "operator": operator}, 1)
     yield url
     install(testbed, operator_values, 2)
 
