@@ -63,6 +63,11 @@ def install(testbed: Kubectl, values: dict[str, Any], replicas: int) -> None:
     """Upgrade the testbed's release, and wait until none of the operators before it is left."""
     product.set_values(testbed, values)
     wait_for(testbed, SYSTEM, "agenttask-operator")
+    until_alone(testbed, replicas)
+
+
+def until_alone(testbed: Kubectl, replicas: int) -> None:
+    """Wait until no operator of before the last change of values is left."""
     eventually(lambda: len(operators(testbed)) == replicas, 60, "the old operators to end")
 
 
@@ -100,6 +105,7 @@ def check_usage(chats: list[dict[str, Any]], run: Any, usage: dict[str, int]) ->
 def test_by_default_nothing_is_traced_and_nothing_of_it_is_loaded(
     home: Home, testbed: Kubectl
 ) -> None:
+    until_alone(testbed, 2)
     assert not any(exports(testbed, SYSTEM, pod, "operator") for pod in operators(testbed))
     home.apply(task("untraced", SLOW))
     until(home, "untraced", phase="Running", reason="Running")
