@@ -132,7 +132,8 @@ def test_one_trace_leads_from_apply_to_push(
     found = home.get("agenttask", "traced")
     trace = found["metadata"]["uid"].replace("-", "")
     assert {s.trace_id.hex() for s in spans} == {trace}
-    assert f"; trace {trace}" in home.run("events", "--for", "agenttask/traced")
+    of_task = ("events", "--for", "agenttask/traced")
+    eventually(lambda: f"; trace {trace}" in home.run(*of_task), 30, "the trace in an Event")
     assert exports(testbed, SYSTEM, operators(testbed)[0], "operator")
 
     run = root_of(spans)
