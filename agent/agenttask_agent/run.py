@@ -220,6 +220,7 @@ class Run:
             max_output=_output_size(window),
             catalogue=available(context),
             log=self.transcript.log,
+            timed=self.transcript.tool if self.document.traceparent else None,
         )
 
     def _whole_output(self) -> WholeOutput:

@@ -12,7 +12,7 @@ from typing import Any
 
 from agenttask_agent.loglines import log_event
 from agenttask_agent.messages import Message, Reply
-from agenttask_api.door import DoorEvent
+from agenttask_api.door import TOOL, DoorEvent, ToolCall
 from agenttask_api.result import Thought
 
 MAX_THOUGHT = 2000
@@ -67,6 +67,10 @@ class Transcript:
     def log(self, text: str) -> None:
         """Tell log lines; they are kept nowhere here."""
         self._publish(log_event(self.iteration, text))
+
+    def tool(self, call: ToolCall) -> None:
+        """Tell when a tool was called; the trace is made elsewhere."""
+        self._publish(DoorEvent(step=self.iteration, type=TOOL, data=call.model_dump()))
 
     def _append(self, entry: dict[str, Any]) -> None:
         try:

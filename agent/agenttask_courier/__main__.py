@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 from agenttask_courier.places import Places
@@ -37,11 +38,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _clone(places: Places) -> int:
     from agenttask_courier.clone import run_clone
-    from agenttask_courier.tracing import open_spans
+    from agenttask_courier.clonespan import tell_clone
+    from agenttask_courier.tracing import Times
 
-    spans = open_spans(os.environ, places.task_file, "agenttask.clone")
+    began = time.time_ns()
     code = run_clone(places)
-    spans.close(f"exit {code}" if code else "")
+    tell_clone(os.environ, places, Times(began, time.time_ns()), code)
     return code
 
 

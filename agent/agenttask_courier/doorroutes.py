@@ -95,7 +95,8 @@ ROUTES = (
         "/events",
         "event",
         "One line of progress; more than 50 a second are counted and dropped. Of the type `log` "
-        "it is log lines instead, of which 20 a second pass.",
+        "it is log lines instead, of which 20 a second pass; of the type `tool` it is a call of a "
+        "tool for the trace alone.",
         DoorEvent,
         MAX_EVENT_BYTES,
         {202: None},

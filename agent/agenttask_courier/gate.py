@@ -7,9 +7,10 @@ at most one. The agent's own count is never asked for.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agenttask_api.status import Usage
@@ -23,6 +24,7 @@ from agenttask_courier.upstream import Relayed, TooLarge, Unreachable, Upstream
 MAX_CHOICES = 8
 BYTES_PER_TOKEN = 4
 """For counting an answer that tells no usage: rather too much than nothing."""
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _LENGTHS = ("max_tokens", "max_completion_tokens")
 CHAT_REQUEST: dict[str, Any] = {
     "type": "object",
@@ -66,14 +68,15 @@ class Gate:
             self._check_open()
             request = prepare_chat(body, self.document, self._remaining())
             self._note_first_call()
-            with told_call(self.spans, request) as told:
+            with told_call(self.spans, request) as call:
+                under = call.span.headers()
                 try:
-                    answer = await self._ask("POST", "/v1/chat/completions", request)
+                    answer = await self._ask("POST", "/v1/chat/completions", request, under)
                 except asyncio.CancelledError:
                     self._count(_tokens_of(request), 0)  # Walked away from, but paid for.
                     raise
                 spent = _usage_of(answer) or _estimate(request, answer)
-                told(answer.status, *spent)
+                call.answered(answer.status, *spent)
                 self._count(*spent)
         return answer
 
@@ -104,9 +107,11 @@ class Gate:
             raise Refused(403, "budget_exceeded", f"the budget of {budget} tokens is spent")
         return left
 
-    async def _ask(self, method: str, path: str, body: object) -> Relayed:
+    async def _ask(
+        self, method: str, path: str, body: object, under: Mapping[str, str] = NO_HEADERS
+    ) -> Relayed:
         """Ask upstream, or stop asking when the gate closes."""
-        asking = asyncio.create_task(self._send(method, path, body))
+        asking = asyncio.create_task(self._send(method, path, body, under))
         closing = asyncio.create_task(self.closed.wait())
         try:
             await asyncio.wait({asking, closing}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,10 +122,12 @@ class Gate:
             asking.cancel()
             closing.cancel()
 
-    async def _send(self, method: str, path: str, body: object) -> Relayed:
+    async def _send(
+        self, method: str, path: str, body: object, under: Mapping[str, str]
+    ) -> Relayed:
         content = None if body is None else json.dumps(body).encode()
         try:
-            return await self.client.ask(method, path, content, self._headers())
+            return await self.client.ask(method, path, content, {**self._headers(), **under})
         except Unreachable as error:
             words = f"the model endpoint cannot be reached: {error}"
             raise Refused(502, "upstream_unreachable", words) from error

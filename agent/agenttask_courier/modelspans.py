@@ -1,25 +1,23 @@
 """The span of one model call, in the words of OpenTelemetry's conventions for generative AI."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from agenttask_courier.tracing import Spans, Value
-
-Tell = Callable[[int, int, int], None]
-"""Takes status, prompt tokens and completion tokens of the answer."""
+from agenttask_courier.tracing import Span, Spans, Value
 
 
-@contextmanager
-def told_call(spans: Spans, request: Mapping[str, object]) -> Iterator[Tell]:
-    """Tell a chat request while the block runs; it holds numbers and the model's name only."""
-    model = str(request.get("model", ""))
-    span = spans.begin(f"chat {model}", _asked(request, model))
-    failure = "interrupted"
+@dataclass
+class ModelCall:
+    """One call under way."""
 
-    def tell(status: int, input_tokens: int, output_tokens: int) -> None:
-        nonlocal failure
-        failure = "" if status == 200 else str(status)
-        span.set(
+    span: Span
+    failure: str = "interrupted"
+
+    def answered(self, status: int, input_tokens: int, output_tokens: int) -> None:
+        """Say what came of it."""
+        self.failure = "" if status == 200 else str(status)
+        self.span.set(
             {
                 "http.response.status_code": status,
                 "gen_ai.usage.input_tokens": input_tokens,
@@ -27,10 +25,16 @@ def told_call(spans: Spans, request: Mapping[str, object]) -> Iterator[Tell]:
             }
         )
 
+
+@contextmanager
+def told_call(spans: Spans, request: Mapping[str, object]) -> Iterator[ModelCall]:
+    """Tell a chat request while the block runs; it holds numbers and the model's name only."""
+    model = str(request.get("model", ""))
+    call = ModelCall(spans.begin(f"chat {model}", _asked(request, model)))
     try:
-        yield tell
+        yield call
     finally:
-        span.end(failure)
+        call.span.end(call.failure)
 
 
 def _asked(request: Mapping[str, object], model: str) -> dict[str, Value]:

@@ -49,6 +49,11 @@ class Places:
         return self.pristine / Path(names.CLONE_FACTS).name
 
     @property
+    def clone_times(self) -> Path:
+        """When the clone was at work; there only where spans are told."""
+        return self.pristine / "clone-times.json"
+
+    @property
     def incoming(self) -> Path:
         """What the agent hands in, before anything has looked at it."""
         return self.pristine / "incoming"

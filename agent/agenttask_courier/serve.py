@@ -18,12 +18,13 @@ from agenttask_api import events
 from agenttask_api.cancellation import end
 from agenttask_api.clonefacts import CloneFacts
 from agenttask_api.digest import Digest
-from agenttask_api.door import LOG, DoorEvent, Receipt
+from agenttask_api.door import LOG, TOOL, DoorEvent, Receipt
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.begun import Begun, read_mark, write_mark
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
+from agenttask_courier.clonespan import open_attempt
 from agenttask_courier.control import control
 from agenttask_courier.databases import make_handler
 from agenttask_courier.decision import (
@@ -52,7 +53,8 @@ from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
-from agenttask_courier.tracing import NOWHERE, Span, Spans, open_spans
+from agenttask_courier.toolspans import ToolSpans
+from agenttask_courier.tracing import NOWHERE, Span, Spans
 from agenttask_courier.upstream import Upstream
 
 DELIVERY_SECONDS = 10.0
@@ -79,7 +81,7 @@ def run_serve(places: Places, environment: Mapping[str, str]) -> int:
 async def _until_sigterm(
     places: Places, settings: Settings, document: TaskDocument, clone: CloneFacts
 ) -> None:
-    spans = open_spans(os.environ, places.task_file, "agenttask.attempt")
+    spans = open_attempt(os.environ, places)
     courier = Courier(places, settings, document, clone, spans=spans)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, courier.terminate)
     await courier.run()
@@ -117,6 +119,7 @@ class Courier:
             self.spans,
         )
         self._step = Span()
+        self.tools = ToolSpans(self.spans, document.constraints.max_operations)
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
         self.judge = self._make_judge()
@@ -150,16 +153,21 @@ class Courier:
 
     async def _whole_run(self, receipt: "asyncio.Future[Receipt]") -> None:
         """See one agent through; without one nothing is judged: pod and Job say why."""
+        outcome = await self._outcome()
+        if outcome:
+            receipt.set_result(await self._settle(outcome))
+        self.settled.set()
+        await asyncio.to_thread(self.spans.close, _error_of(outcome))
+
+    async def _outcome(self) -> Outcome | None:
+        """Return how the run has ended; None where no agent has ever come."""
         if self.places.attached_mark.exists():
             self.publisher.go_on()
-            receipt.set_result(await self._settle(await self._after_a_crash()))
-        elif await self._attached():
-            self._begin()
-            outcome = await self._judged(await self._agent_ended())
-            receipt.set_result(await self._settle(outcome))
-            self.settled.set()
-            await asyncio.to_thread(self.spans.close, _error_of(outcome))
-        self.settled.set()
+            return await self._after_a_crash()
+        if not await self._attached():
+            return None
+        self._begin()
+        return await self._judged(await self._agent_ended())
 
     async def _attached(self) -> bool:
         await first_of(self.inbox.attached.wait(), self.clocks.ending.wait())
@@ -327,6 +335,9 @@ class Courier:
             self.publisher.event(events.PROGRESS, reason)
 
     def _on_event(self, event: DoorEvent) -> None:
+        if event.type == TOOL:
+            self.tools.tell(event)
+            return
         self.around.on_event(event)
         self.log_service.tell(*told(event))
         if event.type == LOG:
@@ -351,7 +362,9 @@ class Courier:
             await self.publisher.close()
 
 
-def _error_of(outcome: Outcome) -> str:
+def _error_of(outcome: Outcome | None) -> str:
+    if not outcome:
+        return "NoAgent"
     return "" if outcome.phase is Phase.SUCCEEDED else outcome.reason.value
 
 

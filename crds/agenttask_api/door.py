@@ -11,6 +11,8 @@ from agenttask_api.verification import StepResult
 MAX_EVENT_BYTES = 64 * 1024
 LOG = "log"
 """The type of an event that is log lines and no progress: masked, kept, sent to who asks."""
+TOOL = "tool"
+"""The type of an event that is one call of a tool, for the trace alone; `data` is a ToolCall."""
 MAX_MODEL_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_MODEL_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_BUNDLE_BYTES = 256 * 1024 * 1024
@@ -21,9 +23,20 @@ class DoorEvent(OpenAPIModel):
 
     step: int
     type: str
-    """A Thought type, `model_call` or `log`."""
+    """A Thought type, `model_call`, `log` or `tool`."""
     message: str = ""
     data: dict[str, object] = {}
+
+
+class ToolCall(OpenAPIModel):
+    """One call of a tool, as the agent tells it where its run is traced."""
+
+    operation: str
+    began_ns: int
+    """Nanoseconds since 1970."""
+    ended_ns: int
+    success: bool
+    denied: bool = False
 
 
 class Receipt(OpenAPIModel):

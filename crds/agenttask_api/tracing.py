@@ -1,4 +1,4 @@
-"""One trace for a task, one span for each of its runs: ids that every half knows without asking.
+"""One trace for a task, a span for each run and each pod: ids that all halves know without asking.
 
 Pure. They are made from the task and the run, so whoever comes late, or comes back after a
 crash, names the same trace.
@@ -14,9 +14,18 @@ ENV_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 def run_span_id(uid: str, run_key: str) -> str:
     """Return the id of the span of a whole run, 16 hexadecimal digits."""
-    return hashlib.sha256(f"{uid}/{run_key}".encode()).hexdigest()[:16]
+    return _span_id(uid, run_key)
+
+
+def part_span_id(uid: str, run_key: str, part: str) -> str:
+    """Return the id of the span of one part of a run that comes once: a name, or a pod's uid."""
+    return _span_id(uid, run_key, part)
 
 
 def traceparent(uid: str, run_key: str) -> str:
     """Return the W3C header under which all spans of a run hang."""
     return f"00-{trace_id(uid)}-{run_span_id(uid, run_key)}-01"
+
+
+def _span_id(*whose: str) -> str:
+    return hashlib.sha256("/".join(whose).encode()).hexdigest()[:16]

@@ -37,6 +37,8 @@ class Wall:
     """True, False or Unknown: whether the cluster enforces them."""
     nats_url: str = ""
     """The operator's own."""
+    otlp_endpoint: str = ""
+    """Where spans go; empty = nowhere."""
 
 
 NO_WALL = Wall(False, UNKNOWN)
@@ -100,7 +102,8 @@ def _egress_enforced(class_: AgentClass, wall: Wall) -> Said:
     """No process can see from its own pod whether another pod's policy holds."""
     if not wall.made:
         return FALSE, "NotMade", "the operator makes no network policies: see networkPolicy.enabled"
-    closed = unopened(class_.spec, wall.nats_url) if class_.spec else []
+    ours = (wall.nats_url, wall.otlp_endpoint)
+    closed = unopened(class_.spec, *ours) if class_.spec else []
     outside = f"; spec.egress has to open {', '.join(closed)}" if closed else ""
     if wall.enforced == UNKNOWN:
         words = "policies are made, but nobody has said whether this cluster enforces them"

@@ -23,9 +23,13 @@ PORTS = {"http": 80, "https": 443, "nats": 4222, "tls": 4222, "tcp": 2375, "ssh"
 
 
 def build_policy(
-    class_: AgentClass, namespace: str, common: tuple[Object, ...], nats_url: str
+    class_: AgentClass,
+    namespace: str,
+    common: tuple[Object, ...],
+    nats_url: str,
+    otlp_endpoint: str = "",
 ) -> Object:
-    """Return the manifest; `common` are rules for every class, `nats_url` the operator's own."""
+    """Return the manifest; `common` are rules for every class, the addresses the operator's own."""
     assert class_.spec is not None
     label = names.class_label(class_.name)
     return {
@@ -45,14 +49,15 @@ def build_policy(
                 }
             },
             "policyTypes": ["Ingress", "Egress"],
-            "egress": [*common, *_own_rules(class_.spec, namespace, nats_url)],
+            "egress": [*common, *_own_rules(class_.spec, namespace, nats_url, otlp_endpoint)],
         },
     }
 
 
-def unopened(spec: AgentClassSpec, nats_url: str) -> list[str]:
+def unopened(spec: AgentClassSpec, nats_url: str, otlp_endpoint: str = "") -> list[str]:
     """Return the endpoints that no rule can be made of, so that `egress` has to open them."""
-    return [url for url in _endpoints(spec, nats_url) if _endpoint_rule(url, "") is None]
+    urls = _endpoints(spec, nats_url, otlp_endpoint)
+    return [url for url in urls if _endpoint_rule(url, "") is None]
 
 
 def _owner(class_: AgentClass) -> Object:
@@ -64,17 +69,19 @@ def _owner(class_: AgentClass) -> Object:
     }
 
 
-def _own_rules(spec: AgentClassSpec, namespace: str, nats_url: str) -> Iterator[Object]:
-    for url in _endpoints(spec, nats_url):
+def _own_rules(
+    spec: AgentClassSpec, namespace: str, nats_url: str, otlp_endpoint: str
+) -> Iterator[Object]:
+    for url in _endpoints(spec, nats_url, otlp_endpoint):
         rule = _endpoint_rule(url, namespace)
         if rule:
             yield rule
     yield from map(_egress_rule, spec.egress)
 
 
-def _endpoints(spec: AgentClassSpec, nats_url: str) -> list[str]:
+def _endpoints(spec: AgentClassSpec, nats_url: str, otlp_endpoint: str) -> list[str]:
     engines = [toolchain.docker_host for toolchain in spec.toolchains]
-    found = [spec.model.endpoint, spec.nats.url or nats_url, *engines]
+    found = [spec.model.endpoint, spec.nats.url or nats_url, otlp_endpoint, *engines]
     return list(dict.fromkeys(url for url in found if url))
 
 

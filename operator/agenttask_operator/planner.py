@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from agenttask_api.events import trace_id
 from agenttask_api.reasons import Reason
 from agenttask_api.status import Phase, Verdict
 from agenttask_api.taskdocument import TaskIdentity
@@ -237,9 +238,10 @@ def _start(case: Case) -> tuple[Action, ...] | None:
         return hold_for_ledger(case)
     if case.facts.turn and not case.facts.turn.admitted:
         return hold_in_queue(case, case.facts.turn)
-    created = EmitEvent(
-        "created", case.run_key, Reason.JOB_CREATED, f"Job {order.job_name} runs the task"
-    )
+    words = f"Job {order.job_name} runs the task"
+    if order.document.traceparent:
+        words += f"; trace {trace_id(case.facts.task.uid)}"
+    created = EmitEvent("created", case.run_key, Reason.JOB_CREATED, words)
     job = CreateJob(build_job(order), begin_record(case, order.job_name))
     return (*_wall(case, order), job, created)
 
@@ -327,7 +329,8 @@ def _wall(case: Case, order: Order) -> tuple[Action, ...]:
     if defaults.egress is None:
         return ()
     class_, namespace = case.facts.classes[order.class_name], case.facts.task.key.namespace
-    return (ApplyPolicy(build_policy(class_, namespace, defaults.egress, defaults.nats_url)),)
+    ours = (defaults.nats_url, defaults.otlp_endpoint)
+    return (ApplyPolicy(build_policy(class_, namespace, defaults.egress, *ours)),)
 
 
 def _start_words(case: Case) -> str:

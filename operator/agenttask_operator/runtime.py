@@ -90,7 +90,8 @@ class Runtime:
             cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile, ledger
         )
         self._bridge = self._make_bridge()
-        wall = Wall(settings.egress is not None, settings.egress_enforced, nats_url)
+        made = settings.egress is not None
+        wall = Wall(made, settings.egress_enforced, nats_url, settings.otlp_endpoint)
         self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now, wall)
         self._keeper.ask_nats = self._nats
         self.news = News(cluster, self.cache, self.queue)

@@ -1,22 +1,26 @@
 """The spans of whole runs, sent to an OTLP endpoint. Off unless one is configured.
 
-A run's span is told once, when its end is written, from the times in its status. The spans
+A run's spans are told once, when its end is written, from the times in its status. The spans
 of the pod hang under it, since its id is known before it is told. No span holds a prompt.
 """
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from agenttask_api.events import trace_id
-from agenttask_api.status import Phase, Usage
-from agenttask_api.tracing import run_span_id
-from agenttask_operator.clock import parse_time
+from agenttask_operator import clock
 from agenttask_operator.errors import TracingMissing
 from agenttask_operator.observed import Task
+from agenttask_operator.runspans import spans_of
 
-EXPORT_SECONDS = 5
+EXPORT_SECONDS = 3
+"""A collector that is away may hold the end of this process back no longer than this."""
+BATCH_SECONDS = 1
+"""How long a span waits for others."""
 SERVICE = "agenttask-operator"
+FLUSH = "otlp-flush"
+"""The name of the thread that sends the last spans."""
 
 
 class Traces(Protocol):
@@ -29,12 +33,12 @@ class Traces(Protocol):
         """Send what was not sent yet; takes a few seconds at most."""
 
 
-def open_traces(endpoint: str) -> Traces | None:
+def open_traces(endpoint: str, now: Callable[[], datetime] = clock.now) -> Traces | None:
     """Return where to tell, None without an endpoint; raises TracingMissing."""
     if not endpoint:
         return None
     try:
-        return OtlpTraces(endpoint)
+        return OtlpTraces(endpoint, now)
     except ImportError as error:
         raise TracingMissing(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: "
@@ -45,13 +49,13 @@ def open_traces(endpoint: str) -> Traces | None:
 class OtlpTraces:
     """Sends spans in batches from a thread of its own."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, now: Callable[[], datetime]) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-        from opentelemetry.trace import StatusCode
+        from opentelemetry.trace import StatusCode, set_span_in_context
 
         class Ids(RandomIdGenerator):
             """Gives the next span the ids that it was told."""
@@ -64,51 +68,41 @@ class OtlpTraces:
             def generate_span_id(self) -> int:
                 return self.span
 
-        self._ids, self._error = Ids(), StatusCode.ERROR
+        self._ids, self._error, self._now = Ids(), StatusCode.ERROR, now
+        self._under = set_span_in_context
         resource = Resource({"service.name": SERVICE})
-        self._provider = TracerProvider(id_generator=self._ids, resource=resource)
+        # Its own shutdown at exit would wait for the collector for half a minute.
+        self._provider = TracerProvider(
+            id_generator=self._ids, resource=resource, shutdown_on_exit=False
+        )
         url = f"{endpoint.rstrip('/')}/v1/traces"
         exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        batch = BatchSpanProcessor(exporter, schedule_delay_millis=BATCH_SECONDS * 1000)
+        self._provider.add_span_processor(batch)
         self._tracer = self._provider.get_tracer("agenttask")
 
     def ended(self, task: Task) -> None:
-        run, status = task.status.run, task.status
-        end = parse_time(run.completion_time) if run else None
-        if not run or not end:
+        found = spans_of(task, self._now())
+        if not found:
             return
-        start = (task.created if run.number == 1 else None) or parse_time(run.accepted_time) or end
-        self._ids.trace = int(trace_id(task.uid), 16)
-        self._ids.span = int(run_span_id(task.uid, run.key), 16)
-        span = self._tracer.start_span(
-            "agenttask.run", start_time=_nanoseconds(start), attributes=_attributes(task)
+        self._ids.trace, self._ids.span = found.trace, found.span
+        root = self._tracer.start_span(
+            found.name, start_time=_nanoseconds(found.start), attributes=found.attributes
         )
-        if status.phase is not Phase.SUCCEEDED:
-            span.set_status(self._error, status.reason)
-        span.end(_nanoseconds(max(start, end)))
+        for part in found.parts:
+            self._ids.span = part.span
+            self._tracer.start_span(
+                part.name, self._under(root), start_time=_nanoseconds(part.start)
+            ).end(_nanoseconds(part.end))
+        if found.error:
+            root.set_status(self._error, found.error)
+        root.end(_nanoseconds(found.end))
 
     def close(self) -> None:
-        self._provider.force_flush(EXPORT_SECONDS * 1000)
-
-
-def _attributes(task: Task) -> dict[str, str | int]:
-    status, run = task.status, task.status.run
-    usage = status.usage or Usage()
-    assert run is not None
-    tokens = {
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
-    }
-    return {
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": task.key.name,
-        "k8s.namespace.name": task.key.namespace,
-        "agenttask.run_key": run.key,
-        "agenttask.phase": status.phase.value,
-        "agenttask.reason": status.reason,
-        "agenttask.verdict": status.verdict.value,
-        **tokens,
-    }
+        # The SDK takes a limit of time here and does not keep it.
+        sending = threading.Thread(target=self._provider.force_flush, name=FLUSH, daemon=True)
+        sending.start()
+        sending.join(EXPORT_SECONDS)
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from tests.chart.queries import alerts, panels, unanswered
 
+from agenttask_api.tracing import ENV_ENDPOINT
+from agenttask_operator.settings import read_settings
 from agenttask_testbed import chart, images
 from agenttask_testbed.commands import ROOT, CommandFailed, run
 
@@ -92,6 +94,22 @@ def _paths(values: dict[str, Any], schema: dict[str, Any], at: str = "") -> list
         if isinstance(value, dict) and key in known:
             wrong += _paths(value, known[key], f"{at}.{key}")
     return wrong
+
+
+def test_every_variable_that_is_taken_is_spoken_of_and_reaches_the_operator() -> None:
+    schema = json.loads((chart.CHART / "values.schema.json").read_text("utf-8"))
+    taken = schema["properties"]["operator"]["properties"]["env"]["propertyNames"]["enum"]
+    text = (chart.CHART / "values.yaml").read_text("utf-8")
+    assert [name for name in taken if name not in text] == []
+    collector = "http://otel.monitoring.svc:4318"
+    env = {"WORKERS": 8, "RESYNC_SECONDS": 60, ENV_ENDPOINT: collector}
+    assert set(env) == set(taken)
+
+    (found,) = of_kind("ConfigMap", {"operator": {"env": env}})
+
+    settings = read_settings(found["data"])
+    read = (settings.workers, settings.resync_seconds, settings.otlp_endpoint)
+    assert read == (8, 60, collector)
 
 
 def test_no_role_of_the_operator_has_a_word_on_secrets() -> None:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.tasks import Home
@@ -43,15 +44,22 @@ def git_access(cluster: Kubectl, loaded_images: None) -> services.GitAccess:
 
 
 @pytest.fixture(scope="session")
-def testbed(crds: Kubectl, git_access: services.GitAccess) -> Kubectl:
+def operator_values() -> dict[str, Any]:
+    """What the chart of the testbed's operator is given."""
+    return {"nats": {"url": NATS_URL}, "clusterID": "test", "commands": {"tenants": TENANTS}}
+
+
+@pytest.fixture(scope="session")
+def testbed(
+    crds: Kubectl, git_access: services.GitAccess, operator_values: dict[str, Any]
+) -> Kubectl:
     """The cluster with everything a task needs, and a default class."""
     services.deploy_nats(crds, WHERE)
     scripts = [*sorted((ROOT / "examples" / "rehearsals").glob("*.yaml"))]
     scripts += sorted((ROOT / "tests" / "e2e" / "rehearsals").glob("*.yaml"))
     services.deploy_model(crds, WHERE, scripts)
     services.wait_for(crds, WHERE, "nats", "git", "model")
-    values = {"nats": {"url": NATS_URL}, "clusterID": "test", "commands": {"tenants": TENANTS}}
-    product.install_operator(crds, values)
+    product.install_operator(crds, operator_values)
     endpoint = f"http://model.{WHERE}.svc:8000"
     crds.apply(product.default_class(endpoint, REHEARSAL_MODEL, NATS_URL))
     return crds

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,15 @@ def story(home: Home, name: str, state: dict[str, Any]) -> str:
             log = str(error)
         parts.append(f"--- {container}\n{log}")
     return "\n".join(parts)
+
+
+def host_address(kubectl: Kubectl) -> str:
+    """Return where pods reach this machine: its end of the link to the node."""
+    node = kubectl.get("nodes")["items"][0]["status"]["addresses"]
+    inside = next(a["address"] for a in node if a["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((inside, 9))
+        return str(probe.getsockname()[0])
 
 
 def host_pids(pod_uid: str, program: str) -> list[int]:

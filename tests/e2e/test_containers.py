@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from tests.e2e.tasks import (
     Home,
     agent_class,
     eventually,
+    host_address,
     host_pids,
     logs,
     pods,
@@ -39,12 +39,7 @@ def address(
     store: Store, testbed: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Serve the engine where pods reach it: at this machine's end of the link to the node."""
-    node = testbed.get("nodes")["items"][0]["status"]["addresses"]
-    inside = next(a["address"] for a in node if a["type"] == "InternalIP")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((inside, 9))
-        host = probe.getsockname()[0]
-    with engine.service(store, host, tmp_path_factory.mktemp("service")) as found:
+    with engine.service(store, host_address(testbed), tmp_path_factory.mktemp("service")) as found:
         yield found
 
 

@@ -1,5 +1,6 @@
 """The wall around a class's pods: which holes it has, and that it stands before they do."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,24 @@ def test_nats_engine_and_egress_are_opened() -> None:
 def test_a_class_with_its_own_nats_does_not_reach_the_operators() -> None:
     own = rules("http://vllm.models.svc", "nats://nats.nats.svc", nats={"url": "nats://n.own.svc"})
     assert own == [in_namespace("models"), in_namespace("own")]
+
+
+def test_collector_is_opened_for_every_class_or_named() -> None:
+    class_ = make_class()
+    assert class_.spec
+    opened = build_policy(class_, "team", (), "", "http://otel.monitoring.svc:4318")
+    assert in_namespace("monitoring") in opened["spec"]["egress"]
+    outside = "https://otel.example.com"
+    assert outside in unopened(class_.spec, "", outside)
+    wall = Wall(True, "True", "", outside)
+    said = class_status(class_, Health(), 0, 0, NOW, wall).conditions
+    assert [c.type for c in said if outside in c.message] == ["EgressEnforced"]
+
+
+def test_policy_of_a_traced_run_opens_the_collector() -> None:
+    facts = make_facts(defaults=replace(WALLED, otlp_endpoint="http://otel.monitoring.svc:4318"))
+    (policy,) = (a for a in plan(facts, NOW) if isinstance(a, ApplyPolicy))
+    assert in_namespace("monitoring") in policy.manifest["spec"]["egress"]
 
 
 def test_nothing_comes_in_and_the_policy_is_the_classes() -> None:

@@ -12,14 +12,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 class Collector(ThreadingHTTPServer):
     """A running collector."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__((host, port), Handler)
         self.spans: list[Any] = []
         self.bodies: list[bytes] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def named(self, name: str) -> list[Any]:
         return [s for s in self.spans if s.name == name]
@@ -46,9 +47,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(host: str = "127.0.0.1", port: int = 0) -> Iterator[Collector]:
     """Collect until the block ends."""
-    server = Collector()
+    server = Collector(host, port)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -24,6 +24,7 @@ class Call:
     path: str
     body: dict[str, object]
     authorization: str
+    traceparent: str = ""
 
 
 @dataclass
@@ -75,7 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.state.calls.append(Call(self.path, body, self.headers.get("Authorization", "")))
+        key, under = (self.headers.get(name, "") for name in ("Authorization", "traceparent"))
+        self.state.calls.append(Call(self.path, body, key, under))
         if self.state.hold:
             self.state.hold.wait(10)
         fault = self.state.faults.pop(0) if self.state.faults else None

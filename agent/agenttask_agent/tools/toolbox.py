@@ -23,6 +23,7 @@ from agenttask_agent.tools.policy import Policy
 from agenttask_agent.tools.refusal import Denied, ToolError
 from agenttask_agent.tools.review import Review
 from agenttask_agent.tools.schema import tool_schema
+from agenttask_api.door import ToolCall
 
 MAX_OUTPUT_CHARACTERS = 24_000
 HEAD_SHARE, TAIL_HEAVY_SHARE = 0.6, 0.25
@@ -38,6 +39,8 @@ class Attempt:
     name: str
     arguments: dict[str, object]
     result: ToolResult | None = None
+    began_ns: int = 0
+    """Nanoseconds since 1970."""
     seconds: float = 0.0
 
 
@@ -56,6 +59,8 @@ class Toolbox:
     clock: Callable[[], float] = time.monotonic
     log: Callable[[str], None] = lambda _: None
     """Is told each result as the model reads it."""
+    timed: Callable[[ToolCall], None] | None = None
+    """Is told when each call was made, and how it went."""
 
     def schemas(self) -> list[dict[str, object]]:
         """Return the allowed operations, and only those, for the model."""
@@ -116,7 +121,7 @@ class Toolbox:
         return next((o for o in self.catalogue if name in (o.wire_name, o.key)), None)
 
     def _make(self, attempt: Attempt) -> None:
-        started = self.clock()
+        started, attempt.began_ns = self.clock(), time.time_ns()
         try:
             operation = self._find(attempt.name)
             attempt.result = self._attempt(operation, self._key(attempt.name), attempt.arguments)
@@ -141,6 +146,8 @@ class Toolbox:
         self.audit.record(result, shown, attempt.seconds)
         self.review_of.saw(result)
         self.log(result.for_model())
+        if self.timed:
+            self.timed(_timed(attempt, result))
         return result
 
     def _key(self, name: str) -> str:
@@ -192,6 +199,16 @@ class Toolbox:
     def _presentable(self, text: str, keep_tail: bool) -> tuple[str, bool]:
         clean = neutralise(self.redactor.text(text))
         return cap(clean, self.max_output, TAIL_HEAVY_SHARE if keep_tail else HEAD_SHARE)
+
+
+def _timed(attempt: Attempt, result: ToolResult) -> ToolCall:
+    return ToolCall(
+        operation=result.operation,
+        began_ns=attempt.began_ns,
+        ended_ns=attempt.began_ns + round(attempt.seconds * 1e9),
+        success=result.ok,
+        denied=result.denied,
+    )
 
 
 def _wire_names(operations: Iterable[Operation[Any]]) -> list[str]:

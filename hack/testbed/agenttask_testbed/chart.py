@@ -31,7 +31,7 @@ LARGE = {
     "defaultClass": {"spec": {"flushSeconds": 60}},
     "nats": {"bundled": {"enabled": True}, "credsSecret": "nats"},
     "operator": {
-        "env": {"WORKERS": 8},
+        "env": {"WORKERS": 8, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.monitoring.svc:4318"},
         "nodeSelector": {"zone": "a"},
         "tolerations": [{"key": "system", "operator": "Exists"}],
         "podLabels": {"team": "platform"},

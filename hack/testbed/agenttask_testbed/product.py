@@ -7,7 +7,7 @@ from agenttask_testbed.chart import RELEASE, SYSTEM, Helm
 from agenttask_testbed.commands import ROOT, Kubectl
 from agenttask_testbed.services import namespace, wait_for
 
-__all__ = ["SYSTEM", "default_class", "install_crds", "install_operator"]
+__all__ = ["SYSTEM", "default_class", "install_crds", "install_operator", "set_values"]
 
 
 def install_crds(kubectl: Kubectl) -> None:
@@ -21,12 +21,17 @@ def install_crds(kubectl: Kubectl) -> None:
 def install_operator(kubectl: Kubectl, values: Mapping[str, Any]) -> None:
     """Install the chart with values and restart the operator on changed images."""
     kubectl.apply(namespace(SYSTEM))
+    set_values(kubectl, values)
+    kubectl("-n", SYSTEM, "rollout", "restart", "deploy/agenttask-operator")
+    wait_for(kubectl, SYSTEM, "agenttask-operator")
+
+
+def set_values(kubectl: Kubectl, values: Mapping[str, Any]) -> None:
+    """Have the chart's release be as the values say; operators follow if it is their matter."""
     # install_crds has brought the resource definitions already.
     # Of what is there without helm, it takes the ownership.
     adopt = ("--take-ownership", "--force-conflicts")
     Helm(kubectl, SYSTEM).apply(RELEASE, {**values, "crds": {"enabled": False}}, *adopt)
-    kubectl("-n", SYSTEM, "rollout", "restart", "deploy/agenttask-operator")
-    wait_for(kubectl, SYSTEM, "agenttask-operator")
 
 
 def default_class(endpoint: str, model: str, nats_url: str) -> dict[str, Any]:
