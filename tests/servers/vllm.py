@@ -24,6 +24,8 @@ class Call:
     path: str
     body: dict[str, object]
     authorization: str
+    raw: bytes
+    """The body before it was parsed."""
 
 
 @dataclass
@@ -74,8 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, json.dumps({"object": "list", "data": models}).encode())
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.state.calls.append(Call(self.path, body, self.headers.get("Authorization", "")))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        key = self.headers.get("Authorization", "")
+        self.state.calls.append(Call(self.path, json.loads(raw), key, raw))
         if self.state.hold:
             self.state.hold.wait(10)
         fault = self.state.faults.pop(0) if self.state.faults else None
