@@ -72,11 +72,16 @@ test-vllm: $(VENV)/ready ## Run the agent on a real vLLM: 100 times on noise, th
 	hack/vllm/serve install && hack/vllm/serve model && hack/vllm/serve tiny
 	AGENTTASK_VLLM=1 hack/test tests/vllm
 
-.PHONY: check fmt docs
+.PHONY: check types style fmt docs
 check: $(VENV)/ready ## Formatting, lint, types, import rules, generated docs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types style
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+style: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	hack/generated --check
 	hack/chart check

@@ -16,6 +16,8 @@ collect_ignore = [name for name, variable in OPT_IN.items() if not os.environ.ge
 """Folders that are not even seen unless asked for: a skipped test looks like a passed one."""
 
 CLUSTER_FOLDERS = ("tests/e2e/", "tests/chaos/", "tests/vllm/", "tests/gitops/")
+WITHOUT_CLUSTER = ("tests/e2e/test_full_image.py",)
+"""Of those folders: it runs beside the others, for the cluster's process is the longer one."""
 
 
 class SharedOut(LoadScopeScheduling):  # type: ignore[misc]
@@ -46,7 +48,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def worker_group(nodeid: str) -> str:
     """Return what must run in one process: all that needs the one cluster, else the file."""
-    return "cluster" if nodeid.startswith(CLUSTER_FOLDERS) else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    return "cluster" if file.startswith(CLUSTER_FOLDERS) and file not in WITHOUT_CLUSTER else file
+
+
+def build(*wanted: images.Image) -> None:
+    """Build images, unless `hack/test` has just done so: looking again takes seconds for each."""
+    if not os.environ.get("AGENTTASK_IMAGES_BUILT"):
+        images.build_all(wanted, print)
 
 
 @pytest.fixture(scope="session")

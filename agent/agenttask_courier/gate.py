@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pydantic_core
+
 from agenttask_api.status import Usage
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.errors import Refused, bad_request
@@ -125,7 +127,7 @@ class Gate:
     async def _send(
         self, method: str, path: str, body: object, under: Mapping[str, str]
     ) -> Relayed:
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else written(body)
         try:
             return await self.client.ask(method, path, content, {**self._headers(), **under})
         except Unreachable as error:
@@ -150,6 +152,15 @@ class Gate:
             total_tokens=before.total_tokens + input_tokens + output_tokens,
         )
         self.on_usage(self.usage)
+
+
+def written(body: object) -> bytes:
+    """Return JSON anew, in UTF-8: upstream reads what was checked here, not what was sent.
+
+    The agent's own bytes would do for a parser that sees in them what ours saw; of two
+    equal keys, say, another takes the other.
+    """
+    return pydantic_core.to_json(body)
 
 
 def prepare_chat(

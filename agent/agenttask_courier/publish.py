@@ -7,11 +7,9 @@ so every repeat is harmless.
 
 import asyncio
 import contextlib
-import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +21,7 @@ from nats.js.errors import BucketNotFoundError, NoStreamResponseError
 
 from agenttask_api import events
 from agenttask_api.cancellation import end
+from agenttask_api.natslogin import NatsLogin, connect_options, tls_files
 from agenttask_api.taskdocument import TaskDocument
 from agenttask_courier.inbox import StoredFile
 from agenttask_courier.journal import Seldom, log, now
@@ -139,7 +138,7 @@ class Publisher:
             "reconnect_time_wait": RETRY_SECONDS,
             "connect_timeout": 5,
             "error_cb": self._log_error,
-            **credential_options(self.places),
+            **connect_options(read_login(self.places)),
         }
 
     async def _pump(self) -> None:
@@ -236,27 +235,19 @@ class Publisher:
         return _Message(subject, payload, headers)
 
 
-def credential_options(places: Places) -> dict[str, Any]:
-    """Return how nats-py is to identify itself, from the mounted Secrets."""
-    options: dict[str, Any] = {}
-    creds = sorted(places.nats_creds.glob("*.creds"))
-    if creds:
-        options["user_credentials"] = str(creds[0])
-    if (places.nats_creds / "nkey").is_file():
-        options["nkeys_seed"] = str(places.nats_creds / "nkey")
-    for name, option in (("username", "user"), ("password", "password"), ("token", "token")):
-        if (file := places.nats_creds / name).is_file():
-            options[option] = file.read_text("utf-8").strip()
+def read_login(places: Places) -> NatsLogin:
+    """Return how the run identifies itself, from the mounted Secrets; raises OSError."""
+    folder, found = places.nats_creds, dict[str, str]()
+    if creds := sorted(folder.glob("*.creds")):
+        found["creds"] = str(creds[0])
+    if (folder / "nkey").is_file():
+        found["nkey"] = str(folder / "nkey")
+    for name in ("username", "password", "token"):
+        if (folder / name).is_file():
+            found[name] = (folder / name).read_text("utf-8").strip()
     if (places.nats_tls / "ca.crt").exists():
-        options["tls"] = _tls(places.nats_tls)
-    return options
-
-
-def _tls(folder: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    if (folder / "tls.crt").exists():
-        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    return context
+        found |= tls_files(places.nats_tls)
+    return NatsLogin(**found)
 
 
 async def _hang_up(client: Client) -> None:

@@ -10,19 +10,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from agenttask_api import events
-from agenttask_api.cancellation import end
 from agenttask_api.clonefacts import CloneFacts
-from agenttask_api.digest import Digest
-from agenttask_api.door import LOG, TOOL, DoorEvent, Receipt
+from agenttask_api.door import Receipt
 from agenttask_api.reasons import Reason
-from agenttask_api.status import Phase, Usage
+from agenttask_api.status import Phase
 from agenttask_api.taskdocument import TaskDocument
-from agenttask_courier.begun import Begun, read_mark, write_mark
+from agenttask_courier.begun import read_mark
 from agenttask_courier.clocks import RunClocks, Timeline, first_of
 from agenttask_courier.clonespan import open_attempt
 from agenttask_courier.control import control
@@ -31,42 +27,30 @@ from agenttask_courier.decision import (
     WORKSPACE_FULL,
     Ending,
     Outcome,
-    Step,
     failed,
     push_interrupted,
 )
-from agenttask_courier.door import MAX_EVENTS_PER_SECOND, Door, Pace
+from agenttask_courier.door import Door
 from agenttask_courier.embedding import Embedding
 from agenttask_courier.engine import TIDY_SECONDS, tidy
 from agenttask_courier.fullness import until_full
 from agenttask_courier.gate import Gate
 from agenttask_courier.inbox import Inbox
-from agenttask_courier.journal import log, now
+from agenttask_courier.journal import log
 from agenttask_courier.judge import Judge
-from agenttask_courier.lastwords import LastWords
-from agenttask_courier.loglines import LogLines, told
-from agenttask_courier.logservice import LogService
 from agenttask_courier.places import Places
-from agenttask_courier.publish import Publisher
-from agenttask_courier.redaction import make_redaction
 from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings, read_document
 from agenttask_courier.settlement import final_words, gather_files, make_receipt, with_report
 from agenttask_courier.sockets import listen
-from agenttask_courier.toolspans import ToolSpans
-from agenttask_courier.tracing import NOWHERE, Span, Spans
+from agenttask_courier.telling import Telling
+from agenttask_courier.tracing import NOWHERE, Spans
 from agenttask_courier.upstream import Upstream
 
 DELIVERY_SECONDS = 10.0
 """How long an agent may still deliver after its time is over."""
 EVENT_SECONDS = 5.0
 """How long the last events are waited for; the outcome does not hang on them."""
-_STEP_REASONS = {
-    Step.VERIFY: Reason.VERIFYING,
-    Step.PUSH: Reason.PUBLISHING,
-    Step.REBASE: Reason.PUBLISHING,
-    Step.KEEP: Reason.PUBLISHING,
-}
 
 
 def run_serve(places: Places, environment: Mapping[str, str]) -> int:
@@ -109,25 +93,18 @@ class Courier:
         self.clocks = RunClocks(document.clocks)
         self.timeline = Timeline()
         self.inbox = Inbox(places.incoming, document.artifacts.max_bytes)
-        self.words = LastWords(places.termination_log, self._first_digest())
-        self.publisher = Publisher(self.settings, document, places)
+        base = self.clone.base_commit
+        self.telling = Telling(places, self.settings, document, base, self.around, self.spans)
         self.gate = Gate(
             document,
             Upstream(self.settings.vllm_url),
             places.model_key,
-            self._say_usage,
+            self.telling.usage,
             self.spans,
         )
-        self._step = Span()
-        self.tools = ToolSpans(self.spans, document.constraints.max_operations)
         if self.around.model_key:
             self.gate.client.headers["Authorization"] = f"Bearer {self.around.model_key}"
         self.judge = self._make_judge()
-        key = (self.around.model_key,) if self.around.model_key else ()
-        self.redaction = make_redaction(places, document, key)
-        lines = LogLines(document.identity, self.settings.index, self.redaction)
-        self.log_service = LogService(self.publisher, lines)
-        self.pace = Pace(MAX_EVENTS_PER_SECOND)
 
     def terminate(self) -> None:
         """Take SIGTERM: end as soon as the outcome is settled."""
@@ -136,13 +113,15 @@ class Courier:
 
     async def run(self) -> None:
         """Serve until SIGTERM."""
-        self.words.say()
+        self.telling.say()
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         connections, keys = self.document.connections, self.places.db_secrets
         databases = make_handler(connections, keys) if connections else None
-        door = Door(self.gate, self.inbox, self._on_event, receipt, databases, self.pace)
+        door = Door(
+            self.gate, self.inbox, self.telling.event, receipt, databases, self.telling.pace
+        )
         async with (
-            self._published(),
+            self.telling.published(),
             control(self.places.control_socket, self._hurry, self.settled),
             listen(door.app(), self.places.door_socket),
         ):
@@ -162,7 +141,7 @@ class Courier:
     async def _outcome(self) -> Outcome | None:
         """Return how the run has ended; None where no agent has ever come."""
         if self.places.attached_mark.exists():
-            self.publisher.go_on()
+            self.telling.publisher.go_on()
             return await self._after_a_crash()
         if not await self._attached():
             return None
@@ -181,7 +160,7 @@ class Courier:
         if not begun:
             return replace(outcome, reason=Reason.INTERNAL_ERROR, message=words)
         self.judge.begun = begun
-        self._on_push(begun)
+        self.telling.push(begun)
         became = push_interrupted(begun, await self.judge.has_arrived(begun))
         return replace(became, message=f"{words}; {became.message}")
 
@@ -189,8 +168,7 @@ class Courier:
         self.places.attached_mark.touch()
         self.clocks.start_run()
         self.timeline.begin()
-        self.words.say(reason=Reason.RUNNING, started=now())
-        self.publisher.event(events.STARTED, Reason.RUNNING)
+        self.telling.begun()
 
     async def _agent_ended(self) -> Ending:
         inbox, ending = self.inbox, self.clocks.ending
@@ -212,7 +190,7 @@ class Courier:
         log("workspace.full", said=said)
         self.gate.close("the workspace is full")
         outcome = failed(Reason.WORKSPACE_FULL, WORKSPACE_FULL)
-        self.words.say(
+        self.telling.say(
             final=True, reason=outcome.reason, phase=outcome.phase, message=outcome.message
         )
         return Ending.FULL
@@ -235,7 +213,7 @@ class Courier:
         self.gate.close("the agent's part has ended")
         judging = asyncio.create_task(self.judge.judge(how, self.clocks.run_left))
         judged = await self.clocks.finish(judging)
-        self._step.end()
+        self.telling.steps_ended()
         if judged:
             return _outcome_of(judging)
         if pushing := await self.judge.cut_off():
@@ -244,7 +222,7 @@ class Courier:
 
     async def _settle(self, outcome: Outcome) -> Receipt:
         """Publish and write the final digest; the digest first when the pod is ending."""
-        self.words.say(reason=Reason.PUBLISHING)
+        self.telling.say(reason=Reason.PUBLISHING)
         tidying = asyncio.create_task(tidy(self.document, self.settings.index))
         account = await asyncio.to_thread(self._account, self.around.on_ended(outcome))
         account = await asyncio.to_thread(with_report, account, self.inbox)
@@ -252,13 +230,13 @@ class Courier:
         self.around.on_account(account)
         final = final_words(account)
         if self.clocks.ending.is_set():
-            self.words.say(**final, stored=False if self.settings.nats_url else None)
+            self.telling.say(**final, stored=False if self.settings.nats_url else None)
         stored, sha256 = await self._publish(account)
-        self.words.say(**final, stored=stored, result_sha256=sha256)
+        self.telling.say(**final, stored=stored, result_sha256=sha256)
         await self.clocks.finish(tidying, TIDY_SECONDS)
         log("settled", reason=outcome.reason, phase=outcome.phase, stored=stored)
         words = f"{outcome.phase}: {outcome.reason} {outcome.message}"
-        self.log_service.tell("settled", "info", words)
+        self.telling.log_service.tell("settled", "info", words)
         return make_receipt(account)
 
     async def _publish(self, account: Account) -> tuple[bool | None, str]:
@@ -266,13 +244,13 @@ class Courier:
         if not self.settings.nats_url:
             return None, ""
         payload = result_payload(build_result(account))
-        delivering = asyncio.create_task(self.publisher.deliver(account.files, payload))
+        delivering = asyncio.create_task(self.telling.publisher.deliver(account.files, payload))
         if await self.clocks.finish(delivering, self.document.clocks.flush_seconds):
             delivering.result()
-            sending = asyncio.create_task(self.publisher.events_sent())
+            sending = asyncio.create_task(self.telling.publisher.events_sent())
             await self.clocks.finish(sending, EVENT_SECONDS)
             return True, hashlib.sha256(payload).hexdigest()
-        log("store.unavailable", dropped_events=self.publisher.dropped)
+        log("store.unavailable", dropped_events=self.telling.publisher.dropped)
         return False, ""
 
     def _account(self, outcome: Outcome) -> Account:
@@ -286,7 +264,7 @@ class Courier:
             self.inbox.report,
             self.gate.usage,
             gather_files(self.inbox, evidence),
-            self.pace.dropped + self.publisher.dropped,
+            self.telling.dropped,
             self.timeline.timings(),
         )
 
@@ -297,69 +275,17 @@ class Courier:
             self.document,
             self.clone,
             self.inbox,
-            self._say_step,
+            self.telling.step,
             access=around.access,
             push=around.push,
             arrived=around.arrived,
-            on_push=self._on_push,
+            on_push=self.telling.push,
             own_secrets=(around.model_key,) if around.model_key else (),
         )
-
-    def _first_digest(self) -> Digest:
-        run_key, base = self.document.identity.run_key, self.clone.base_commit
-        return Digest(run_key=run_key, reason=Reason.PREPARING, base=base)
-
-    def _on_push(self, begun: Begun | None) -> None:
-        write_mark(self.places.push_mark, begun)
-        if begun:
-            self.words.say(pushing=begun.branch, commit=begun.commit)
-        else:
-            self.words.say(pushing="")
-
-    def _say_usage(self, usage: Usage) -> None:
-        self.around.on_usage(usage)
-        self.words.say(
-            calls=usage.model_calls,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-        )
-
-    def _say_step(self, step: Step) -> None:
-        log("judge.step", step=step)
-        self.log_service.tell(str(step), "info", f"the courier begins: {step}")
-        self._step.end()
-        self._step = self.spans.begin(f"agenttask.{step}")
-        self.around.on_step(step)
-        if reason := _STEP_REASONS.get(step):
-            self.words.say(reason=reason)
-            self.publisher.event(events.PROGRESS, reason)
-
-    def _on_event(self, event: DoorEvent) -> None:
-        if event.type == TOOL:
-            self.tools.tell(event)
-            return
-        self.around.on_event(event)
-        self.log_service.tell(*told(event))
-        if event.type == LOG:
-            return
-        data = self.redaction.values({**event.data, "type": event.type})
-        message = self.redaction.text(event.message)
-        self.publisher.event(events.PROGRESS, str(event.step), message, data)
 
     def _hurry(self) -> None:
         self.gate.close("the pod is ending")
         self.clocks.hurry()
-
-    @asynccontextmanager
-    async def _published(self) -> AsyncIterator[None]:
-        if self.settings.nats_url:
-            self.publisher.start()
-        answering = asyncio.create_task(self.log_service.run())
-        try:
-            yield
-        finally:
-            await end(answering)
-            await self.publisher.close()
 
 
 def _error_of(outcome: Outcome | None) -> str:

@@ -102,6 +102,10 @@ NatsNkey = Annotated[
 NatsCA = Annotated[
     str, typer.Option(envvar="NATS_CA", help="the authority of NATS's certificate", metavar="FILE")
 ]
+NatsCert = Annotated[
+    str, typer.Option(envvar="NATS_CERT", help="your certificate for NATS", metavar="FILE")
+]
+NatsKey = Annotated[str, typer.Option(envvar="NATS_KEY", help="its key", metavar="FILE")]
 NATS_HERE = "nats://127.0.0.1:4222"
 ClusterID = Annotated[str, typer.Option(envvar="CLUSTER_ID", help="the operator's CLUSTER_ID")]
 Namespace = Annotated[str, typer.Option("-n", "--namespace", help="the task's namespace")]
@@ -178,13 +182,17 @@ def replay(
     nats_creds: NatsCreds = "",
     nats_nkey: NatsNkey = "",
     nats_ca: NatsCA = "",
+    nats_cert: NatsCert = "",
+    nats_key: NatsKey = "",
     cluster_id: ClusterID = "default",
 ) -> None:
     """Send a finished task's result and events to NATS again, under the same ids."""
+    from agenttask_api.natslogin import NatsLogin
     from agenttask_cli.natsbus import Access
     from agenttask_cli.replay import replay as again
 
-    access = Access(nats_url, nats_creds, nats_nkey, nats_ca)
+    login = NatsLogin(creds=nats_creds, nkey=nats_nkey, ca=nats_ca, cert=nats_cert, key=nats_key)
+    access = Access(nats_url, login)
     _on_cluster(lambda c: again(c, name, access, cluster_id), namespace, context)
 
 
@@ -214,14 +222,18 @@ def context_get(
     nats_creds: NatsCreds = "",
     nats_nkey: NatsNkey = "",
     nats_ca: NatsCA = "",
+    nats_cert: NatsCert = "",
+    nats_key: NatsKey = "",
     cluster_id: ClusterID = "default",
     json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
 ) -> None:
     """Print the record of a task's last finished run, also of a deleted task."""
+    from agenttask_api.natslogin import NatsLogin
     from agenttask_cli import context as records
     from agenttask_cli.natsbus import Access
 
-    access = Access(nats_url, nats_creds, nats_nkey, nats_ca)
+    login = NatsLogin(creds=nats_creds, nkey=nats_nkey, ca=nats_ca, cert=nats_cert, key=nats_key)
+    access = Access(nats_url, login)
     try:
         where = namespace or _usual_namespace(context)
         code = records.get(access, cluster_id, where, name, json)

@@ -5,10 +5,8 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import nkeys
 from nats.aio.client import Client
 from nats.errors import Error as NATSError
 from nats.js import JetStreamContext
@@ -16,6 +14,7 @@ from nats.js.errors import BucketNotFoundError, NotFoundError
 
 import nats
 from agenttask_api import events
+from agenttask_api.natslogin import BadLogin, NatsLogin, connect_options
 from agenttask_cli.errors import BadInput, Failed
 from agenttask_cli.replaying import StoredArtifact
 from agenttask_operator.messages import Message
@@ -25,22 +24,17 @@ CONNECT_SECONDS = 5
 
 @dataclass(frozen=True)
 class Access:
-    """Where NATS is, and who asks; empty = not so."""
+    """Where NATS is, and who asks."""
 
     url: str
-    creds: str = ""
-    """A creds file."""
-    nkey: str = ""
-    """A file with an nkey seed."""
-    ca: str = ""
-    """The authorities of the server's certificate, PEM."""
+    login: NatsLogin = NatsLogin()
 
 
 @contextlib.asynccontextmanager
 async def connected(access: Access) -> AsyncIterator[JetStreamContext]:
     """Connect once; raises BadInput for a file that is of no use, Failed for a server that is."""
     seen: list[Exception] = []
-    options = login(access)
+    options = login_options(access.login)
     try:
         client = await _connect(access.url, seen, options)
     except (NATSError, OSError, TimeoutError, ValueError) as error:
@@ -70,42 +64,21 @@ async def _connect(url: str, seen: list[Exception], options: dict[str, Any]) -> 
     )
 
 
-def login(access: Access) -> dict[str, Any]:
+def login_options(login: NatsLogin) -> dict[str, Any]:
     """Return how nats-py is to identify itself; raises BadInput with the option to look at."""
-    options: dict[str, Any] = {}
-    if access.creds:
-        if "BEGIN NATS USER JWT" not in _text("--nats-creds", access.creds):
-            raise BadInput(f"--nats-creds {access.creds}: not a creds file of NATS")
-        options["user_credentials"] = access.creds
-    if access.nkey:
-        try:
-            nkeys.from_seed(bytearray(_text("--nats-nkey", access.nkey).strip().encode()))
-        except (nkeys.NkeysError, ValueError) as error:
-            raise BadInput(f"--nats-nkey {access.nkey}: not an nkey seed") from error
-        options["nkeys_seed"] = access.nkey
-    if access.ca:
-        try:
-            options["tls"] = ssl.create_default_context(cadata=_text("--nats-ca", access.ca))
-        except (ssl.SSLError, ValueError) as error:
-            raise BadInput(f"--nats-ca {access.ca}: no certificate in PEM") from error
-    return options
-
-
-def _text(option: str, path: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        words = (error.strerror if isinstance(error, OSError) else "") or "not a text"
-        raise BadInput(f"{option} {path}: {words}") from error
+        return connect_options(login)
+    except BadLogin as error:
+        raise BadInput(f"--nats-{error}") from error
 
 
 def _words(access: Access, error: Exception) -> str:
     words = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
     hint = "--nats-url or NATS_URL says where it is"
     if "authorization" in words.lower() or "permissions" in words.lower():
-        hint = "--nats-creds or --nats-nkey says who asks"
+        hint = "--nats-creds, --nats-nkey or --nats-cert says who asks"
     elif isinstance(error, ssl.SSLError):
-        hint = "--nats-ca names the authority of its certificate"
+        hint = "--nats-ca names the authority of its certificate, --nats-cert yours"
     return f"NATS at {_bare(access.url)}: {words}; {hint}"
 
 

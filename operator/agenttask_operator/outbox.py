@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic import ValidationError
 from agenttask_api.cancellation import end
 from agenttask_api.contextrecord import ContextRecord
 from agenttask_api.events import LEDGER_STREAM, RECORDS_STREAM, STREAMS, results_subject
+from agenttask_api.natslogin import NatsLogin, connect_options, tls_files
 from agenttask_api.result import AgentResult
 from agenttask_operator.contextstore import read_record
 from agenttask_operator.errors import StoreUnavailable
@@ -203,7 +203,7 @@ class Outbox:
             "disconnected_cb": self._disconnected,
             "reconnected_cb": self._prepare,
             "closed_cb": self._on_closed,
-            **login(self._access),
+            **connect_options(read_login(self._access)),
         }
 
     async def _drop(self) -> None:
@@ -255,23 +255,10 @@ async def _close(client: Client) -> None:
             await asyncio.wait_for(client.close(), CLOSE_SECONDS)
 
 
-def login(access: Access) -> dict[str, Any]:
-    """Return how nats-py is to identify itself; raises OSError or ValueError for a bad file."""
-    options: dict[str, Any] = {}
-    if access.creds:
-        options["user_credentials"] = access.creds
-    if access.nkey:
-        options["nkeys_seed"] = access.nkey
-    if access.tls:
-        options["tls"] = _tls(Path(access.tls))
-    return options
-
-
-def _tls(folder: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    if (folder / "tls.crt").exists():
-        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    return context
+def read_login(access: Access) -> NatsLogin:
+    """Return the login of now: a Secret's files may come and go while the operator runs."""
+    tls = tls_files(Path(access.tls)) if access.tls else {}
+    return NatsLogin(creds=access.creds, nkey=access.nkey, **tls)
 
 
 def _parse_result(payload: bytes, sha256: str) -> AgentResult | None:

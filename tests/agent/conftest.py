@@ -22,6 +22,7 @@ import agenttask_agent
 import agenttask_api
 from agenttask_agent.rehearsal.script import Script, load_script, parse_script
 from agenttask_agent.rehearsal.server import make_app
+from agenttask_agent.tools import process
 from agenttask_api.taskdocument import TaskDocument
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +154,18 @@ def make_pod(tmp_path: Path) -> Iterator[MakePod]:
 def hello_world() -> Script:
     """The product's own rehearsal of the reference task."""
     return load_script(REHEARSALS / "hello-world.yaml").model_copy(update={"model": MODEL})
+
+
+@pytest.fixture(scope="module")
+def as_if_bounded() -> Iterator[None]:
+    """Start programs as the agent does, which has bounded itself, and they inherit that.
+
+    Otherwise each start forks this whole process to set the bounds, which costs more than
+    the git that it is for. Bounds themselves are tested in `test_processes.py`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "is_limited", lambda: True)
+        yield
 
 
 MakeTools = Callable[..., Tools]

@@ -13,6 +13,8 @@ from agenttask_agent.harvest import bring_in, subject_of
 from agenttask_agent.tools.gitconfig import is_allowed
 from agenttask_agent.tools.remotes import Remotes
 
+pytestmark = pytest.mark.usefixtures("as_if_bounded")
+
 OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("git.status", {}),
     ("git.status", {"short": True}),

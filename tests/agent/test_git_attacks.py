@@ -14,6 +14,8 @@ from agenttask_agent.harvest import Harvest, bring_in
 from agenttask_agent.tools import git
 from agenttask_agent.tools.remotes import Remotes
 
+pytestmark = pytest.mark.usefixtures("as_if_bounded")
+
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("git.status", {}),
     ("git.diff", {}),

@@ -7,6 +7,8 @@ from tests.agent.conftest import MakeTools
 from tests.agent.projects import git
 from tests.agent.toolboxes import Tools
 
+pytestmark = pytest.mark.usefixtures("as_if_bounded")
+
 
 def commit(root: Path, name: str, text: str) -> str:
     """Commit a file and return the commit."""

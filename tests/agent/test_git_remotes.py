@@ -16,6 +16,8 @@ from tests.servers.githttps import GitServer, git_server
 from agenttask_agent.tools.catalogue import CATALOGUE
 from agenttask_agent.tools.remotes import Remotes
 
+pytestmark = pytest.mark.usefixtures("as_if_bounded")
+
 MakePodTools = Callable[..., Tools]
 
 

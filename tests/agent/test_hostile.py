@@ -17,6 +17,8 @@ from tests.agent.surroundings import Surroundings, children_of_ours, facts, surr
 from agenttask_agent.tools import files, git
 from agenttask_agent.tools.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.usefixtures("as_if_bounded")
+
 PATCH = "--- a/{0}\n+++ b/{0}\n@@ -1 +1,2 @@\n{1}\n+more\n"
 PATHS = (
     *("utils.py", "tests/test_utils.py", "crlf.txt", "bom.txt", "binary.bin", "empty", "deep"),

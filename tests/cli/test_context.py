@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers import natslogins
 from tests.servers.nats import NatsServer, free_port, nats_binary
 
 from agenttask_api.contextrecord import ContextRecord, record_subject
@@ -75,7 +76,10 @@ async def test_the_cluster_that_has_a_record_is_named(server: NatsServer):
     assert "but in c1: name it with --cluster-id" in err
 
 
-@pytest.mark.parametrize("option", ["--nats-creds", "--nats-nkey", "--nats-ca"])
+FILES = ["--nats-creds", "--nats-nkey", "--nats-ca", "--nats-cert", "--nats-key"]
+
+
+@pytest.mark.parametrize("option", FILES)
 @pytest.mark.parametrize("content", [None, "junk", "SUjunk"])
 def test_a_file_that_is_of_no_use_is_named(option: str, content: str | None, tmp_path: Path):
     path = tmp_path / "given"
@@ -99,8 +103,25 @@ def test_who_is_not_let_in_learns_which_options_say_who_he_is(tmp_path: Path):
     finally:
         server.stop()
     assert code == 1
-    assert "--nats-creds or --nats-nkey" in err
+    assert "--nats-creds, --nats-nkey or --nats-cert" in err
     assert "wrong-word" not in err
+
+
+def test_a_certificate_is_shown_to_a_server_that_asks_for_one(tmp_path: Path):
+    login = natslogins.mutual_tls(tmp_path)
+    held = natslogins.write(tmp_path / "held", login.tls)
+    server = NatsServer(tmp_path / "data", nats_binary(), free_port(), login.options)
+    server.start()
+    where = ("fix", "-n", "team", "--nats-url", server.url, "--nats-ca", str(held / "ca.crt"))
+    own = ("--nats-cert", str(held / "tls.crt"), "--nats-key", str(held / "tls.key"))
+    try:
+        _, _, known = agenttask(*where, *own)
+        _, _, stranger = agenttask(*where)
+    finally:
+        server.stop()
+    assert "agenttask: no record of task team.fix" in known
+    assert f"agenttask: NATS at {server.url}: " in stranger
+    assert "no record" not in stranger
 
 
 def test_an_unreachable_nats_is_said_in_one_line():

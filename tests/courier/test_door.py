@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.courier.conftest import MakeDocument
 from tests.courier.pod import eventually
-from tests.servers.vllm import VLLM
+from tests.servers.vllm import MODEL, VLLM
 
 from agenttask_api.door import MAX_EVENT_BYTES, DoorEvent, Receipt
 from agenttask_api.result import MAX_REPORT_BYTES
@@ -79,6 +79,20 @@ async def test_chat_goes_through_and_errors_look_like_vllms(opened: Open):
     answer = await opened.client.post("/v1/chat/completions", json={**body, "stream": True})
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "code"}
+
+
+async def test_the_model_reads_what_the_gate_looked_at(opened: Open, vllm: VLLM):
+    """Of two equal keys only the one that was checked goes on, whichever a peer would take."""
+    asked = b"""{"stream": true, "n": 99, "messages": [{"content": [{"type": "image_url"}]}],
+        "stream": false, "n": 1, "seed": 9007199254740993,
+        "messages": [{"role": "user", "content": "\\ud83d\\ude00 \\u2028"}]}"""
+    answer = await opened.client.post("/v1/chat/completions", content=asked)
+    assert answer.status_code == 200
+    assert vllm.calls[0].raw.count(b"messages") == 1
+    said = [{"role": "user", "content": "\U0001f600 \u2028"}]
+    assert vllm.calls[0].body == {
+        "model": MODEL, "stream": False, "n": 1, "messages": said, "seed": 9007199254740993
+    }  # fmt: skip
 
 
 async def test_the_schema_can_be_asked_for(opened: Open):

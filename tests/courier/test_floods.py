@@ -119,7 +119,7 @@ async def test_dropped_events_are_counted_in_the_result(
 ):
     async with running_pod(places, make_document(), vllm.url, nats.url) as pod:
         await pod.agent.attach()
-        pod.courier.pace.per_second = 0
+        pod.courier.telling.pace.per_second = 0
         event = {"step": 1, "type": "decision", "message": "hm"}
         for _ in range(20):
             assert (await pod.agent.door.post("/events", json=event)).status_code == 202

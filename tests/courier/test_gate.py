@@ -6,13 +6,15 @@ import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.courier.conftest import MakeDocument
 from tests.courier.pod import eventually
 from tests.servers.vllm import DROP, MODEL, VLLM, vllm_server
 
 from agenttask_courier import upstream
 from agenttask_courier.errors import Refused
-from agenttask_courier.gate import Gate, prepare_chat
+from agenttask_courier.gate import Gate, prepare_chat, written
 from agenttask_courier.places import Places
 from agenttask_courier.upstream import Upstream
 
@@ -151,6 +153,24 @@ def test_what_constrains_a_reply_is_passed_on(make_unreachable: MakeDocument):
 def test_n_up_to_eight_shares_the_budget(make_unreachable: MakeDocument):
     request = prepare_chat({**ASK, "n": 8, "max_tokens": 999}, make_unreachable(), 800)
     assert request["max_tokens"] == 100
+
+
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(codec="utf-8"))
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+)
+
+
+@given(body=JSON)
+def test_what_is_written_is_read_alike_by_another_parser(body: object):
+    assert json.loads(written(body)) == body
+
+
+def test_text_is_written_as_it_is_and_not_escaped():
+    """Half the time for a long conversation, and fewer bytes."""
+    assert written({"content": '\u20ac "\n\x00'}) == b'{"content":"\xe2\x82\xac \\"\\n\\u0000"}'
 
 
 async def test_upstream_error_is_relayed(vllm: VLLM, make_gate: MakeGate):

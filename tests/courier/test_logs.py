@@ -184,14 +184,14 @@ async def test_log_lines_take_no_event_its_place(
 ):
     async with running_pod(places, make_document(), vllm.url) as pod:
         await pod.agent.attach()
-        pod.courier.pace.per_second = 0
+        pod.courier.telling.pace.per_second = 0
         body = {"step": 1, "type": "log", "message": "a line of a tool"}
         assert (await pod.agent.door.post("/events", json=body)).status_code == 202
-        assert pod.courier.pace.dropped == 0
-        assert pod.courier.log_service.lines.newest(1)[0].line == "a line of a tool"
+        assert pod.courier.telling.pace.dropped == 0
+        assert pod.courier.telling.log_service.lines.newest(1)[0].line == "a line of a tool"
         event = {"step": 1, "type": "decision", "message": "hm"}
         assert (await pod.agent.door.post("/events", json=event)).status_code == 202
-        assert pod.courier.pace.dropped == 1
+        assert pod.courier.telling.pace.dropped == 1
 
 
 async def test_a_run_tells_its_story_to_who_asks(

@@ -14,6 +14,7 @@ from tests.servers.nats import NatsServer, free_port
 import nats as nats_py
 from agenttask_api.cancellation import end
 from agenttask_api.events import STREAMS
+from agenttask_api.natslogin import NatsLogin
 from agenttask_api.reasons import Reason
 from agenttask_api.result import MAX_RESULT_BYTES, AgentReport, AgentResult, Operation
 from agenttask_api.status import Phase, Usage
@@ -22,7 +23,7 @@ from agenttask_courier.decision import Outcome
 from agenttask_courier.inbox import stored
 from agenttask_courier.judge import Evidence
 from agenttask_courier.places import Places
-from agenttask_courier.publish import Publisher, credential_options
+from agenttask_courier.publish import Publisher, read_login
 from agenttask_courier.result import Account, build_result, result_payload
 from agenttask_courier.settings import Settings
 
@@ -101,10 +102,14 @@ async def test_events_wait_for_nats(publisher: Publisher, nats: NatsServer):
 
 
 def test_credentials_come_from_the_mounted_files(places: Places):
-    assert credential_options(places) == {}
+    assert read_login(places) == NatsLogin()
     write_files(places.nats_creds, {"user.creds": "x", "token": "t\n"})
-    found = credential_options(places)
-    assert found == {"user_credentials": str(places.nats_creds / "user.creds"), "token": "t"}
+    write_files(places.nats_tls, {"ca.crt": "y"})
+    assert read_login(places) == NatsLogin(
+        creds=str(places.nats_creds / "user.creds"),
+        token="t",
+        ca=str(places.nats_tls / "ca.crt"),
+    )
 
 
 @pytest.mark.parametrize("way", [*natslogins.FILES, *natslogins.WORDS])

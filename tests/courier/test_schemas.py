@@ -45,7 +45,7 @@ async def test_events_and_result_of_a_run_fit_and_are_ordered_over_a_restart(
             operations=[{"seq": 1, "operation": "files.edit_file", "success": True}],
         )
         await pod.agent.receipt()
-        await eventually(lambda: not pod.courier.publisher._waiting)
+        await eventually(lambda: not pod.courier.telling.publisher._waiting)
     events = await recorded(nats, "AGENT_RESPONSES")
     payloads = [valid("agent.response", event.data or b"") for event in events]
     numbers = [int(payload["event_id"].rpartition("/")[2]) for payload in payloads]

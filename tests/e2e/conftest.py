@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import build
 from tests.e2e.tasks import Home
 
 from agenttask_testbed import images, product, services
@@ -31,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def loaded_images(cluster: Kubectl, fresh_cluster_name: str) -> None:
     """All images, built and loaded."""
-    images.build_and_load(fresh_cluster_name, print)
+    build(*images.ALL)
+    images.load_all(fresh_cluster_name)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import build
 
 from agenttask_testbed import images
 
@@ -51,7 +52,7 @@ print(json.dumps({p.stem: json.loads(p.read_text()) for p in pathlib.Path().glob
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    images.build(images.FULL)
+    build(images.FULL)
     return images.FULL.tag
 
 

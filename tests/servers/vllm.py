@@ -24,6 +24,8 @@ class Call:
     path: str
     body: dict[str, object]
     authorization: str
+    raw: bytes
+    """The body before it was parsed."""
     traceparent: str = ""
 
 
@@ -75,9 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, json.dumps({"object": "list", "data": models}).encode())
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
         key, under = (self.headers.get(name, "") for name in ("Authorization", "traceparent"))
-        self.state.calls.append(Call(self.path, body, key, under))
+        self.state.calls.append(Call(self.path, json.loads(raw), key, raw, under))
         if self.state.hold:
             self.state.hold.wait(10)
         fault = self.state.faults.pop(0) if self.state.faults else None
