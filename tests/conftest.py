@@ -17,7 +17,7 @@ collect_ignore = [name for name, variable in OPT_IN.items() if not os.environ.ge
 
 CLUSTER_FOLDERS = ("tests/e2e/", "tests/chaos/", "tests/vllm/", "tests/gitops/")
 WITHOUT_CLUSTER = ("tests/e2e/test_full_image.py",)
-"""Of those folders: it runs beside the others, for the cluster's process is the longer one."""
+"""Of those folders: it needs no cluster, so it runs beside the others."""
 
 
 class SharedOut(LoadScopeScheduling):  # type: ignore[misc]
@@ -50,12 +50,6 @@ def worker_group(nodeid: str) -> str:
     """Return what must run in one process: all that needs the one cluster, else the file."""
     file = nodeid.partition("::")[0]
     return "cluster" if file.startswith(CLUSTER_FOLDERS) and file not in WITHOUT_CLUSTER else file
-
-
-def build(*wanted: images.Image) -> None:
-    """Build images, unless `hack/test` has just done so: looking again takes seconds for each."""
-    if not os.environ.get("AGENTTASK_IMAGES_BUILT"):
-        images.build_all(wanted, print)
 
 
 @pytest.fixture(scope="session")

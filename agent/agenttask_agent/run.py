@@ -34,6 +34,7 @@ from agenttask_agent.outcome import Outcome, Records, Stop, build_report
 from agenttask_agent.paths import Paths
 from agenttask_agent.redact import Redactor, secret_values
 from agenttask_agent.setup import run_setup
+from agenttask_agent.shares import output_size, working_seconds
 from agenttask_agent.signals import Terminated, ignore_termination
 from agenttask_agent.tools.catalogue import available
 from agenttask_agent.tools.context import ToolContext
@@ -42,7 +43,7 @@ from agenttask_agent.tools.processtree import become_subreaper
 from agenttask_agent.tools.remotes import Remotes
 from agenttask_agent.tools.repository import Author, Repository
 from agenttask_agent.tools.review import Review
-from agenttask_agent.tools.toolbox import MAX_OUTPUT_CHARACTERS, Toolbox
+from agenttask_agent.tools.toolbox import Toolbox
 from agenttask_agent.tools.wholeoutput import MAX_BYTES, WholeOutput, read_whole
 from agenttask_agent.tools.workspace import Workspace
 from agenttask_agent.transcript import Transcript
@@ -55,9 +56,6 @@ from agenttask_api.spec import Mode
 from agenttask_api.taskdocument import TaskDocument
 
 SALVAGE_SECONDS = 10.0
-CHARACTERS_PER_TOKEN = 3
-WINDOW_SHARE = 0.1
-MIN_OUTPUT_CHARACTERS = 2000
 
 
 class TryAnotherPod(Exception):
@@ -123,7 +121,7 @@ class Run:
                 replies=limits.max_iterations,
                 operations=limits.max_operations,
                 tokens=limits.max_model_tokens,
-                seconds=_working_seconds(document.clocks.run_seconds),
+                seconds=working_seconds(document.clocks.run_seconds),
             )
         )
         policy = document.git
@@ -217,7 +215,7 @@ class Run:
             self.audit,
             self.review,
             self.redactor,
-            max_output=_output_size(window),
+            max_output=output_size(window),
             catalogue=available(context),
             log=self.transcript.log,
             timed=self.transcript.tool if self.document.traceparent else None,
@@ -285,14 +283,6 @@ class Run:
         )
 
 
-def _output_size(window: int | None) -> int:
-    """Return the characters of one result that the model is shown: a tenth of its window."""
-    if window is None:
-        return MAX_OUTPUT_CHARACTERS
-    share = int(window * CHARACTERS_PER_TOKEN * WINDOW_SHARE)
-    return max(MIN_OUTPUT_CHARACTERS, min(MAX_OUTPUT_CHARACTERS, share))
-
-
 def _told(use: ModelUse) -> str:
     able = use.capabilities
     words = {
@@ -303,8 +293,3 @@ def _told(use: ModelUse) -> str:
     found = ", ".join(f"{word}: {'yes' if has else 'no'}" for word, has in words.items())
     window = able.context_window or "unknown"
     return f"{able.model} is driven as {use.profile} by {use.way} (context {window}, {found})"
-
-
-def _working_seconds(run_seconds: int) -> float:
-    """Return the time to work: a little less than the courier allows, for handing over."""
-    return run_seconds - min(15.0, run_seconds / 10)

@@ -82,15 +82,7 @@ def run(
         keep=keep,
         environ=dict(os.environ),
     )
-    try:
-        code = run_and_show(asked, json)
-    except BadInput as error:
-        code = _say(error, EX_BAD_INPUT)
-    except OSError as error:
-        code = _say(error, EX_FAILED)
-    except KeyboardInterrupt:
-        code = EX_INTERRUPTED
-    raise typer.Exit(code)
+    _exit_with(lambda: run_and_show(asked, json), OSError)
 
 
 Context = Annotated[str, typer.Option(help="the kubeconfig's context to use")]
@@ -234,16 +226,9 @@ def context_get(
 
     login = NatsLogin(creds=nats_creds, nkey=nats_nkey, ca=nats_ca, cert=nats_cert, key=nats_key)
     access = Access(nats_url, login)
-    try:
-        where = namespace or _usual_namespace(context)
-        code = records.get(access, cluster_id, where, name, json)
-    except BadInput as error:
-        code = _say(error, EX_BAD_INPUT)
-    except Failed as error:
-        code = _say(error, EX_FAILED)
-    except KeyboardInterrupt:
-        code = EX_INTERRUPTED
-    raise typer.Exit(code)
+    _exit_with(
+        lambda: records.get(access, cluster_id, namespace or _usual_namespace(context), name, json)
+    )
 
 
 def _usual_namespace(context: str) -> str:
@@ -262,11 +247,17 @@ def _on_cluster(work: "Callable[[Cluster], int]", namespace: str, context: str) 
     """Run a command against the cluster and exit with its code."""
     from agenttask_cli.cluster import Cluster, ClusterError, Where
 
+    _exit_with(lambda: work(Cluster(Where(context, namespace))), ClusterError)
+
+
+def _exit_with(work: "Callable[[], int]", *more: type[Exception]) -> None:
+    """Do a command's work and exit with its code; Failed, and `more`, are told and end with 1."""
+    told: tuple[type[Exception], ...] = (Failed, *more)
     try:
-        code = work(Cluster(Where(context, namespace)))
+        code = work()
     except BadInput as error:
         code = _say(error, EX_BAD_INPUT)
-    except (ClusterError, Failed) as error:
+    except told as error:
         code = _say(error, EX_FAILED)
     except KeyboardInterrupt:
         code = EX_INTERRUPTED

@@ -10,8 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from agenttask_api.engine import DOCKER_HOST
+from agenttask_api.refs import KeyRef, LocalRef, Name
 from agenttask_api.schema import APIModel, OpenAPIModel
-from agenttask_api.spec import Glob, KeyRef, Label, LocalRef, Name, Resources, Role
+from agenttask_api.spec import Glob, Label, Resources, Role
 from agenttask_api.status import UNSEEN_GENERATION, Condition
 
 LabelValue = Annotated[str, Field(max_length=63)]

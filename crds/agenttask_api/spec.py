@@ -13,11 +13,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field
 
+from agenttask_api.refs import CARef, ContextFrom, LocalRef, PromptFrom
 from agenttask_api.schema import APIModel
 from agenttask_api.vocabulary import ConnectionKind as ConnectionKind
 from agenttask_api.vocabulary import Role as Role
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
 Glob = Annotated[str, Field(min_length=1, max_length=512)]
 Argument = Annotated[str, Field(max_length=4096)]
@@ -78,39 +78,6 @@ class AgentsSuccess(StrEnum):
     ALL = "All"
     ANY = "Any"
     AT_LEAST = "AtLeast"
-
-
-class LocalRef(APIModel):
-    """An object in the task's own namespace."""
-
-    name: Name
-
-
-class KeyRef(APIModel):
-    """One key of a ConfigMap or Secret in the task's own namespace."""
-
-    name: Name
-    key: Name
-
-
-class CARef(APIModel):
-    """A ConfigMap with the certificate authority of a git server."""
-
-    name: Name
-    key: Name = "ca.crt"
-
-
-class PromptFrom(APIModel):
-    """The prompt, kept in a ConfigMap."""
-
-    config_map_key_ref: KeyRef
-
-
-class ContextFrom(APIModel):
-    """More context: a ConfigMap's key, or the record of a finished task."""
-
-    config_map_key_ref: KeyRef | None = None
-    task_ref: LocalRef | None = None
 
 
 class Repo(APIModel):

@@ -11,7 +11,8 @@ from datetime import datetime
 from agenttask_api.context import ContextPart
 from agenttask_api.contextrecord import render_record
 from agenttask_api.reasons import Reason
-from agenttask_api.spec import MAX_PROMPT, AgentTaskSpec, ContextFrom, KeyRef
+from agenttask_api.refs import ContextFrom, KeyRef
+from agenttask_api.spec import MAX_PROMPT, AgentTaskSpec
 from agenttask_operator import status
 from agenttask_operator.admission import InvalidTask
 from agenttask_operator.case import Case, sort_facts

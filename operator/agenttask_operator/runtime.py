@@ -19,11 +19,10 @@ from agenttask_operator.announcer import Announcer
 from agenttask_operator.bridge import Bridge
 from agenttask_operator.cache import Cache
 from agenttask_operator.classkeeper import ClassKeeper
-from agenttask_operator.classstatus import NatsState, Wall
+from agenttask_operator.classstatus import NatsState
 from agenttask_operator.cluster import Cluster
 from agenttask_operator.commandfeed import CommandFeed
 from agenttask_operator.errors import ClusterError, Unavailable
-from agenttask_operator.facts import Defaults
 from agenttask_operator.health import USUAL, Bounds, Vitals, ailment, unreadiness
 from agenttask_operator.informer import Informer
 from agenttask_operator.kinds import JOBS, PODS, ROSTER, UNFINISHED
@@ -33,14 +32,13 @@ from agenttask_operator.listeners import job_listener, pod_listener
 from agenttask_operator.metrics import Gauges, Metrics
 from agenttask_operator.news import News
 from agenttask_operator.observed import Key, Task
-from agenttask_operator.outbox import Access, Outbox
 from agenttask_operator.queue import WorkQueue, call_later
 from agenttask_operator.reconcile import Reconciler
 from agenttask_operator.roster import Roster
 from agenttask_operator.settings import Settings
 from agenttask_operator.tracing import both, open_traces
-from agenttask_operator.turns import Limits
 from agenttask_operator.turnstile import Turnstile
+from agenttask_operator.wanted import defaults_of, limits_of, open_outbox, wall_of
 from agenttask_operator.web import WebServer
 
 log = logging.getLogger(__name__)
@@ -69,36 +67,48 @@ class Runtime:
         self._on_loss = on_loss
         self.cache = Cache()
         self.queue = WorkQueue()
-        nats_url = settings.nats_url
-        access = Access(settings.nats_creds, settings.nats_nkey, settings.nats_tls)
-        self._outbox = Outbox(nats_url, access) if nats_url else None
-        ledger = Ledger(self._outbox) if self._outbox else None
-        defaults = Defaults(
-            settings.agent_image,
-            nats_url,
-            settings.cluster_id,
-            settings.egress,
-            settings.otlp_endpoint,
-        )
-        turnstile = Turnstile(
-            self.cache,
-            Limits(settings.max_tasks, settings.max_tasks_per_namespace),
-            self.queue.add,
-            call_later,
-        )
-        self._reconciler = Reconciler(
-            cluster, self.cache, self.queue, self._outbox, defaults, clock.now, turnstile, ledger
-        )
+        self._outbox = open_outbox(settings)
+        turnstile = Turnstile(self.cache, limits_of(settings), self.queue.add, call_later)
+        self._reconciler = self._make_reconciler(turnstile)
         self._bridge = self._make_bridge()
-        made = settings.egress is not None
-        wall = Wall(made, settings.egress_enforced, nats_url, settings.otlp_endpoint)
-        self._keeper = ClassKeeper(cluster, self.cache, turnstile, self.leads, clock.now, wall)
-        self._keeper.ask_nats = self._nats
+        self._keeper = self._make_keeper(turnstile)
         self.news = News(cluster, self.cache, self.queue)
-        self.roster = Roster(self.cache, self.queue, self._reconciler, bool(nats_url))
-        self._informers = [
-            Informer(cluster, kind, scope, listener)
-            for scope in settings.namespaces or ("",)
+        self.roster = Roster(self.cache, self.queue, self._reconciler, bool(settings.nats_url))
+        self._informers = self._make_informers()
+        lease = settings.lease_namespace
+        self._lock = Lock(cluster, lease, identity) if lease else None
+        self._running: list[asyncio.Task[None]] = []
+        self._working = False
+        self._watching: Callable[[], bool] = lambda: True
+        self._lag = 0.0
+        self._metrics = Metrics()
+        self._gauges = Gauges(self.cache, self.queue, self._reconciler.memories)
+        self._web = WebServer(
+            lambda: ailment(self.vitals(), bounds),
+            lambda: unreadiness(self.vitals(), bounds),
+            self._scrape,
+        )
+        self._traces = open_traces(settings.otlp_endpoint)
+        self._announcer = Announcer(cluster.create_event, self.leads, lambda: len(self.queue) > 0)
+        self._connect()
+
+    def _make_reconciler(self, turnstile: Turnstile) -> Reconciler:
+        outbox, defaults = self._outbox, defaults_of(self._settings)
+        ledger = Ledger(outbox) if outbox else None
+        return Reconciler(
+            self._cluster, self.cache, self.queue, outbox, defaults, clock.now, turnstile, ledger
+        )
+
+    def _make_keeper(self, turnstile: Turnstile) -> ClassKeeper:
+        wall = wall_of(self._settings)
+        keeper = ClassKeeper(self._cluster, self.cache, turnstile, self.leads, clock.now, wall)
+        keeper.ask_nats = self._nats
+        return keeper
+
+    def _make_informers(self) -> list[Informer]:
+        return [
+            Informer(self._cluster, kind, scope, listener)
+            for scope in self._settings.namespaces or ("",)
             for kind, listener in (
                 (UNFINISHED, self.roster.unfinished(scope)),
                 (ROSTER, self.roster.lines(scope)),
@@ -106,27 +116,14 @@ class Runtime:
                 (PODS, pod_listener(self.cache, self.queue, scope)),
             )
         ]
-        self._lock = (
-            Lock(cluster, settings.lease_namespace, identity) if settings.lease_namespace else None
-        )
-        self._running: list[asyncio.Task[None]] = []
-        self._working = False
-        self._watching: Callable[[], bool] = lambda: True
-        self._lag = 0.0
-        self._metrics = Metrics()
-        self._gauges = Gauges(self.cache, self.queue, self._reconciler.memories)
+
+    def _connect(self) -> None:
+        """Let the parts know each other, once all are there."""
         self._metrics.registry.register(self._gauges)
-        self._web = WebServer(
-            lambda: ailment(self.vitals(), bounds),
-            lambda: unreadiness(self.vitals(), bounds),
-            self._scrape,
-        )
-        self._announcer = Announcer(cluster.create_event, self.leads, lambda: len(self.queue) > 0)
         self._reconciler.actor.may_act = self.leads
         self._reconciler.actor.announce = self._announcer.take
-        self._traces = open_traces(settings.otlp_endpoint)
         self._reconciler.actor.on_end = both(self._ended, self._traces)
-        cluster.connection.on_reply = self._metrics.requested
+        self._cluster.connection.on_reply = self._metrics.requested
         if self._bridge:
             self._bridge.on_settled = self._metrics.commanded
 

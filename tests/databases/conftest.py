@@ -37,7 +37,8 @@ from agenttask_api.databases import (
     Rows,
 )
 from agenttask_api.door import Receipt
-from agenttask_api.spec import Connection, ConnectionKind, LocalRef
+from agenttask_api.refs import LocalRef
+from agenttask_api.spec import Connection, ConnectionKind
 from agenttask_courier.databases import make_handler
 from agenttask_courier.door import Door
 from agenttask_courier.gate import Gate

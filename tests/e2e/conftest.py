@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import build
 from tests.e2e.tasks import Home
 
 from agenttask_testbed import images, product, services
@@ -32,8 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def loaded_images(cluster: Kubectl, fresh_cluster_name: str) -> None:
     """All images, built and loaded."""
-    build(*images.ALL)
-    images.load_all(fresh_cluster_name)
+    images.build_and_load(fresh_cluster_name, print)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from tests.agent import engine
 from tests.agent.engine import BASE, Store
-from tests.conftest import build
 from tests.e2e.tasks import (
     PYTEST,
     Home,
@@ -47,7 +46,7 @@ def address(
 @pytest.fixture(scope="module")
 def with_engine(testbed: Kubectl, address: str, fresh_cluster_name: str) -> str:
     """Return a class with an engine; the image of one of its toolchains has no client."""
-    build(images.CONTAINERS)
+    images.build(images.CONTAINERS)
     images.load(images.CONTAINERS, fresh_cluster_name)
     at = {"dockerHost": address, "dockerImages": [BASE.rpartition(":")[0]]}
     toolchains = [

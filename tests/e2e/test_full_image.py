@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import build
 
 from agenttask_testbed import images
 
@@ -52,7 +51,7 @@ print(json.dumps({p.stem: json.loads(p.read_text()) for p in pathlib.Path().glob
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    build(images.FULL)
+    images.build(images.FULL)
     return images.FULL.tag
 
 

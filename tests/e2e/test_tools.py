@@ -4,7 +4,6 @@ import json
 import secrets
 
 import pytest
-from tests.conftest import build
 from tests.e2e import inpod
 from tests.e2e.tasks import (
     PYTEST,
@@ -31,7 +30,7 @@ MODEL_HOST = f"model.{WHERE}.svc:8000"
 @pytest.fixture(scope="module")
 def redis_password(testbed: Kubectl, fresh_cluster_name: str) -> str:
     """Start a Redis that holds the greeting, and return the agent's password."""
-    build(images.REDIS)
+    images.build(images.REDIS)
     images.load(images.REDIS, fresh_cluster_name)
     password, seeding = (f"pw-{secrets.token_hex(16)}" for _ in range(2))
     accounts = [

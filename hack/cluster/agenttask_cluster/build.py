@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import base, images, packages
+from . import base, images, layers, packages
 from .binaries import CACHE, locked
 from .errors import ClusterError
 from .progress import Progress
@@ -22,7 +22,8 @@ from .progress import Progress
 OFFICIAL = "docker.io/library/python:3.13-slim-bookworm"
 PULL_SECONDS = 30
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-STORE = ["--root", str(CACHE / "containers"), "--runroot", str(CACHE / "containers-run")]
+STORE_FOLDER = CACHE / "containers"
+STORE = ["--root", str(STORE_FOLDER), "--runroot", str(CACHE / "containers-run")]
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,19 @@ def build(builder: Builder, given: argparse.Namespace, progress: Progress) -> st
         options = build_options(builder, image, mounts, os.environ)
         target = ["--target", given.target] if given.target else []
         arguments = [part for value in given.build_arg for part in ("--build-arg", value)]
-        _run([*options, *target, *arguments, "-t", tag, "-f", str(given.file), str(given.context)])
+        rest = ["-t", tag, "-f", str(given.file), str(given.context)]
+        _build([*options, *target, *arguments, *rest], builder)
     return tag
+
+
+def _build(command: list[str], builder: Builder) -> None:
+    """Build; in a store of our own, also remove what builds have not used for long."""
+    if not builder.is_buildah:
+        _run(command)
+        return
+    with layers.building(STORE_FOLDER):
+        said = _listen(command)
+    layers.prune(builder.command, STORE_FOLDER, said)
 
 
 def choose_base(builder: Builder, wish: str, progress: Progress) -> str:
@@ -227,6 +239,20 @@ def run_in(builder: Builder, image: str, mounts: list[str], command: list[str]) 
         return subprocess.run(start).returncode
     finally:
         subprocess.run([*builder.command, "rm", name], stdout=subprocess.DEVNULL, check=False)
+
+
+def _listen(command: list[str]) -> str:
+    """Run a builder as `_run` does, and return what it said."""
+    said = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            sys.stderr.write(line)
+            said.append(line)
+    if process.returncode != 0:
+        raise ClusterError(f"{command[0]} ended with status {process.returncode}")
+    return "".join(said)
 
 
 def _run(command: list[str]) -> None:

@@ -84,11 +84,6 @@ def load(image: Image, cluster: str, kind: str = KIND) -> None:
 def build_and_load(cluster: str, say: Callable[[str], None], kind: str = KIND) -> None:
     """Build all images and load them into the cluster, telling what is being done."""
     build_all(ALL, say)
-    load_all(cluster, kind)
-
-
-def load_all(cluster: str, kind: str = KIND) -> None:
-    """Put all images into the cluster's container runtime."""
     for image in ALL:
         load(image, cluster, kind)
 
