@@ -8,6 +8,7 @@ plane's own clients (`cluster.yaml`). The cluster is removed at the end.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args()
+    # One that is told to stop takes its cluster away, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
         tempfile.TemporaryDirectory() as folder,
         cluster(asked.name, Path(folder), asked.fast) as config,

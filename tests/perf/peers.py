@@ -1,19 +1,21 @@
-"""The same backlog for ours, Kelos and KubeOpenCode, in turns on one cluster.
+"""The same backlog for ours, Kelos and KubeOpenCode, in turns, each time on a cluster of its own.
 
-    PYTHONPATH=hack/testbed .venv/bin/python -m tests.perf.cluster -- .venv/bin/python \\
-        -m tests.perf.peers --kelos CLONE --kubeopencode CLONE [--tasks 300] [--rounds 5]
+    PYTHONPATH=hack/testbed .venv/bin/python -m tests.perf.peers \\
+        --kelos CLONE --kubeopencode CLONE [--tasks 300] [--rounds 5]
 
 CLONE: a git repository of the project that has the commit of `peersources.py`. The tasks are
 there before the operator starts; the clock runs until each has its Job, or its Pod with
 KubeOpenCode, which makes no Jobs. Pods fit no node. Each operator is left alone for some
-seconds after that, so that its last writes are counted too. Printed as JSON.
+seconds after that, so that its last writes are counted too. Printed as JSON; each turn is told
+on stderr. A cluster is made sooner than three hundred tasks are removed.
 """
 
 import argparse
 import json
 import os
-import secrets
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.harness import TASKS, Api
+from tests.chaos.harness import Api
+from tests.perf.cluster import cluster
 from tests.perf.kwok import requests
-from tests.perf.peersources import KELOS, KUBEOPENCODE, Built, Source, built
+from tests.perf.peersources import KELOS, KUBEOPENCODE, Built, built
 from tests.perf.scale import MAKERS, middle, ours, until
 from tests.perf.usage import usage
 from tests.servers.certs import make_certificates
@@ -34,6 +37,7 @@ from agenttask_testbed import images
 from agenttask_testbed.commands import Kubectl
 
 Object = dict[str, Any]
+CLUSTER = "agenttask-peers"
 SETTLE_SECONDS = 8.0
 NOWHERE = {"agenttask.dev/nowhere": "true"}
 PROMPT = "Add a function hello_world to utils.py and a test for it."
@@ -47,12 +51,12 @@ class Contender:
     """A context manager that runs it, given a folder and the namespace, and yields its process."""
     prepare: Callable[[Api, str], None]
     make: Callable[[Api, str, int], None]
-    tasks: str
-    """The API path of its tasks, after the namespace."""
     children: str
     """The API path of what it makes, with a place for the namespace."""
     agent: str
     """How its requests call themselves."""
+    definitions: list[Object]
+    """Of its resources, besides ours."""
 
 
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
@@ -151,25 +155,25 @@ def contenders(kelos: Built, kubeopencode: Built) -> dict[str, Contender]:
             run_ours,
             lambda *_: None,
             lambda api, space, number: api.make_task(space, f"t-{number}"),
-            f"{TASKS}/namespaces/{{}}/agenttasks",
             JOBS,
             "agenttask-operator",
+            [],
         ),
         "kelos": Contender(
             runner(kelos),
             lambda *_: None,
             maker(own, task_of_kelos),
-            f"/apis/{own}/namespaces/{{}}/tasks",
             JOBS,
             "controller",
+            kelos.definitions,
         ),
         "kubeopencode": Contender(
             runner(kubeopencode, "controller"),
             make_template,
             maker(theirs, task_of_kubeopencode),
-            f"/apis/{theirs}/namespaces/{{}}/tasks",
             PODS,
             "controller",
+            kubeopencode.definitions,
         ),
     }
 
@@ -179,9 +183,9 @@ def count_of(api: Api, path: str) -> int:
     return len(answer["items"]) + int(answer["metadata"].get("remainingItemCount", 0))
 
 
-def one_round(api: Api, folder: Path, count: int, who: Contender) -> dict[str, float]:
-    """Return the figures of one backlog; the namespace is empty again afterwards."""
-    space = f"peers-{secrets.token_hex(4)}"
+def one_turn(api: Api, folder: Path, count: int, who: Contender) -> dict[str, float]:
+    """Return the figures of one backlog on an empty cluster."""
+    space = "peers"
     api.make_namespace(space)
     who.prepare(api, space)
     with ThreadPoolExecutor(MAKERS) as pool:
@@ -194,10 +198,7 @@ def one_round(api: Api, folder: Path, count: int, who: Contender) -> dict[str, f
         at_once = usage(process.pid)
         time.sleep(SETTLE_SECONDS)
         settled = usage(process.pid)
-        told = requests(os.environ["CLUSTER"], space, count).get(who.agent, {})
-        # Theirs carry finalizers: who put them there must be there to take them away.
-        api.request("DELETE", f"/api/v1/namespaces/{space}")
-        until(lambda: not api.get(f"/api/v1/namespaces/{space}"), 0.5)
+    told = requests(CLUSTER, space, count).get(who.agent, {})
     return {
         "first_s": first - begun,
         "children_per_s": count / (last - first),
@@ -209,25 +210,37 @@ def one_round(api: Api, folder: Path, count: int, who: Contender) -> dict[str, f
     }
 
 
-def compare(
-    api: Api, folder: Path, count: int, rounds: int, all_: Mapping[str, Contender]
-) -> Object:
+@contextmanager
+def world(definitions: list[Object]) -> Iterator[tuple[Api, Path]]:
+    """Make a cluster that knows our resources and a peer's; give its API and a folder."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cluster(CLUSTER, Path(folder), fast=False) as config,
+    ):
+        os.environ["KUBECONFIG"] = str(config)
+        kubectl = Kubectl(images.binary("kubectl"), str(config))
+        if definitions:
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": definitions})
+            kubectl("apply", "--server-side", "-f", "-", stdin=text)
+            kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        api = Api(config, Path(folder))
+        try:
+            api.make_class()
+            yield api, Path(folder)
+        finally:
+            api.close()
+
+
+def compare(count: int, rounds: int, all_: Mapping[str, Contender]) -> Object:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in all_}
     for _ in range(rounds):
         for name, who in all_.items():
-            found[name].append(one_round(api, folder, count, who))
+            with world(who.definitions) as (api, folder):
+                found[name].append(one_turn(api, folder, count, who))
+            print(name, found[name][-1], file=sys.stderr, flush=True)
     every = {n: [round(f["children_per_s"], 1) for f in of] for n, of in found.items()}
     medians = {name: middle(of) for name, of in found.items()}
     return {"tasks": count, "rounds": rounds, **medians, "every_rate": every}
-
-
-def install(source: Source, repository: Path, kubectl: Kubectl) -> Built:
-    """Build a peer, and have the cluster know its resources."""
-    made = built(source, repository)
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made.definitions})
-    kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-    return made
 
 
 def main() -> None:
@@ -238,18 +251,10 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    config = os.environ["KUBECONFIG"]
-    kubectl = Kubectl(images.binary("kubectl"), config)
-    all_ = contenders(
-        install(KELOS, asked.kelos, kubectl), install(KUBEOPENCODE, asked.kubeopencode, kubectl)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        api = Api(Path(config), Path(folder))
-        api.make_class()
-        try:
-            figures = compare(api, Path(folder), asked.tasks, asked.rounds, all_)
-        finally:
-            api.close()
+    # Told to stop, it takes its cluster away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    all_ = contenders(built(KELOS, asked.kelos), built(KUBEOPENCODE, asked.kubeopencode))
+    figures = compare(asked.tasks, asked.rounds, all_)
     commits = {source.name: source.commit for source in (KELOS, KUBEOPENCODE)}
     print(json.dumps({"peers": figures, "commits": commits, "load": os.getloadavg()}))
 
