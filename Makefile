@@ -38,7 +38,7 @@ e2e: $(VENV)/ready ## Run the tests on the real cluster
 chaos: $(VENV)/ready ## Kill leaders, let the API server fail in every known way, end runs for every reason
 	AGENTTASK_SLOW_TESTS=1 hack/test tests/chaos tests/e2e/test_reasons.py
 
-chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one; all faults and a NATS outage last ten minutes, side by side; takes 20 minutes
+chaos-long: $(VENV)/ready ## Hold the in-process API server against the real one; all faults and a NATS outage last ten minutes, side by side
 	AGENTTASK_SLOW_TESTS=1 AGENTTASK_FAULT_SECONDS=600 hack/test \
 	  tests/chaos/test_traces.py tests/chaos/test_long_faults.py tests/operator/test_outage.py \
 	  -n 2 --dist loadscope --no-loadscope-reorder -rP --timeout=1500
