@@ -21,14 +21,15 @@ STEP = {"name": "unit", "run": ["make", "test"]}
 @pytest.fixture(scope="module", autouse=True)
 def no_operator(crds: Client) -> Iterator[None]:
     """Another test may have started the operator, which would correct a status made up here."""
-    deployments = crds("get", "deploy", "-n", product.SYSTEM, "-o", "name").split()
-    for deployment in deployments:
+    found = crds.get("-n", product.SYSTEM, "deploy")["items"]
+    replicas = {f"deploy/{d['metadata']['name']}": d["spec"]["replicas"] for d in found}
+    for deployment in replicas:
         crds("scale", "-n", product.SYSTEM, deployment, "--replicas=0")
-    if deployments:
+    if replicas:
         crds("wait", "-n", product.SYSTEM, "--for=delete", "pod", "--all", "--timeout=120s")
     yield
-    for deployment in deployments:
-        crds("scale", "-n", product.SYSTEM, deployment, "--replicas=1")
+    for deployment, count in replicas.items():
+        crds("scale", "-n", product.SYSTEM, deployment, f"--replicas={count}")
         crds("rollout", "status", "-n", product.SYSTEM, deployment, "--timeout=120s")
 
 

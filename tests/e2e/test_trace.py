@@ -68,12 +68,23 @@ def install(testbed: Kubectl, values: dict[str, Any], replicas: int) -> None:
 
 def until_alone(testbed: Kubectl, replicas: int) -> None:
     """Wait until no operator of before the last change of values is left."""
-    eventually(lambda: len(operators(testbed)) == replicas, 60, "the old operators to end")
+
+    def alone() -> bool:
+        found = testbed.get("-n", SYSTEM, "pods", *OPERATOR)["items"]
+        left = [pod for pod in found if pod["status"]["phase"] not in ("Succeeded", "Failed")]
+        return len(left) == len(operators(testbed)) == replicas
+
+    eventually(alone, 60, "the old operators to end")
 
 
 def operators(testbed: Kubectl) -> list[str]:
+    """Return the pods of operators that are at work and stay."""
     found = testbed.get("-n", SYSTEM, "pods", *OPERATOR)["items"]
-    return [pod["metadata"]["name"] for pod in found]
+    return [
+        pod["metadata"]["name"]
+        for pod in found
+        if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def exports(kubectl: Kubectl, namespace: str, pod: str, container: str) -> bool:
@@ -105,8 +116,9 @@ def check_usage(chats: list[dict[str, Any]], run: Any, usage: dict[str, int]) ->
 def test_by_default_nothing_is_traced_and_nothing_of_it_is_loaded(
     home: Home, testbed: Kubectl
 ) -> None:
-    until_alone(testbed, 2)
-    assert not any(exports(testbed, SYSTEM, pod, "operator") for pod in operators(testbed))
+    at_work = operators(testbed)
+    assert at_work
+    assert not any(exports(testbed, SYSTEM, pod, "operator") for pod in at_work)
     home.apply(task("untraced", SLOW))
     until(home, "untraced", phase="Running", reason="Running")
     (pod,) = pods(home, "untraced")
