@@ -17,7 +17,7 @@ from tests.e2e.tasks import (
     task,
     until,
 )
-from tests.e2e.traces import below, root_of, tree
+from tests.e2e.traces import below, of, root_of, tree
 from tests.servers.otlp import attributes, collecting
 
 from agenttask_api import names
@@ -35,6 +35,7 @@ SLOW = "Take your time and add the greeting to utils.py."
 OPERATOR = ("-l", "app.kubernetes.io/name=agenttask-operator")
 ATTEMPT = "agenttask.attempt"
 STEPS = {f"agenttask.{step}" for step in ("clone", "intake", "policy", "verify", "push")}
+OPERATORS = {"agenttask.wait", "agenttask.start"}
 EXPORTS = "print('google/_upb' in open('/proc/1/maps').read())"
 """Whether a container's first process has the one library of OpenTelemetry's that is mapped."""
 
@@ -135,22 +136,24 @@ def test_one_trace_leads_from_apply_to_push(
 ) -> None:
     with collecting(*address) as collector:
         home.apply(task("traced", HELLO, verify=[PYTEST]))
+        found = home.get("agenttask", "traced")
+        trace = found["metadata"]["uid"].replace("-", "")
         state = until(home, "traced", phase="Succeeded", verdict="Verified")
-        eventually(lambda: collector.named("agenttask.run"), 60, "the operator's span")
-        eventually(lambda: collector.named(ATTEMPT), 60, "the courier's span")
-        spans, bodies = list(collector.spans), list(collector.bodies)
+        wanted = {"agenttask.run", ATTEMPT}
+        eventually(lambda: wanted <= {s.name for s in of(collector.spans, trace)}, 60, "both ends")
+        every, bodies = list(collector.spans), list(collector.bodies)
+    spans = of(every, trace)
     log.info("%s", tree(spans))
 
-    found = home.get("agenttask", "traced")
-    trace = found["metadata"]["uid"].replace("-", "")
-    assert {s.trace_id.hex() for s in spans} == {trace}
+    # Of a task that was there before, as another test may have left, the operator tells its own.
+    assert {s.name for s in every if s not in spans} <= {"agenttask.run", *OPERATORS}
     of_task = ("events", "--for", "agenttask/traced")
     eventually(lambda: f"; trace {trace}" in home.run(*of_task), 30, "the trace in an Event")
     assert exports(testbed, SYSTEM, operators(testbed)[0], "operator")
 
     run = root_of(spans)
     assert run.name == "agenttask.run"
-    assert below(spans, "agenttask.run") == {"agenttask.wait", "agenttask.start", ATTEMPT}
+    assert below(spans, "agenttask.run") == {*OPERATORS, ATTEMPT}
     tools = {name for name in below(spans, ATTEMPT) if name.startswith("execute_tool ")}
     assert below(spans, ATTEMPT) - tools == STEPS | {f"chat {REHEARSAL_MODEL}"}
     calls = [attributes(s) for s in spans if s.name in tools]

@@ -9,6 +9,11 @@ QUIET = "agenttask.run_key"
 """Not worth a line's width."""
 
 
+def of(spans: list[Any], trace: str) -> list[Any]:
+    """Return the spans of the trace with that id, in hexadecimal."""
+    return [s for s in spans if s.trace_id.hex() == trace]
+
+
 def parent_of(spans: list[Any], span: Any) -> Any | None:
     """Return the span under which one hangs; None for one that hangs under none of them."""
     return next((s for s in spans if s.span_id == span.parent_span_id), None)
