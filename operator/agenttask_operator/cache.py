@@ -33,8 +33,8 @@ class Cache:
 
     def __init__(self) -> None:
         self.tasks: dict[Key, Task] = {}
-        self.finished: dict[Key, tuple[str, int]] = {}
-        """Uid and version of tasks that are done with, so that late news of them is ignored."""
+        self.finished: dict[Key, int] = {}
+        """Version of tasks that are done with, so that late news of them is ignored."""
         self.doubts: dict[Key, int] = {}
         """Tasks of which a watch said less than all, and as of which version."""
         self.classes: dict[str, AgentClass] = {}
@@ -67,11 +67,11 @@ class Cache:
     def finish_task(self, task: Task) -> None:
         """Forget the task but for its version: nothing is left to do for it."""
         self.drop_task(task.key)
-        self.finish(task.key, task.uid, task.resource_version)
+        self.finish(task.key, task.resource_version)
 
-    def finish(self, key: Key, uid: str, resource_version: str) -> None:
+    def finish(self, key: Key, resource_version: str) -> None:
         """Remember that nothing is left to do for the task as of that version."""
-        self.finished[key] = (uid, _number(resource_version))
+        self.finished[key] = _number(resource_version)
 
     def is_late(self, key: Key, resource_version: str) -> bool:
         """Say whether what we know of the task is as new as news of that version, or newer."""
@@ -90,9 +90,7 @@ class Cache:
     def _known(self, key: Key) -> int:
         """Return the version as of which we know the task; 0 = we know nothing."""
         task = self.tasks.get(key)
-        return max(
-            _number(task.resource_version) if task else 0, self.finished.get(key, ("", 0))[1]
-        )
+        return max(_number(task.resource_version) if task else 0, self.finished.get(key, 0))
 
     def drop_task(self, key: Key) -> None:
         """Forget the task, and what was left of its pods."""

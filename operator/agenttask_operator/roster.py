@@ -31,7 +31,6 @@ class Line:
     """
 
     key: Key
-    uid: str
     version: str
     ended: bool
     over: bool
@@ -103,7 +102,7 @@ class Roster:
             return
         if line.over:
             self._reconciler.forget(line.key)
-            self._cache.finish(line.key, line.uid, line.version)
+            self._cache.finish(line.key, line.version)
             return
         if force:
             self._reconciler.forget(line.key)
@@ -113,7 +112,7 @@ class Roster:
         """Forget the task, and ignore what the other watch may still bring of it."""
         if not self._cache.is_late(line.key, line.version):
             self._reconciler.forget(line.key)
-            self._cache.finish(line.key, line.uid, line.version)
+            self._cache.finish(line.key, line.version)
 
     def _called(self, lines: list[Line], version: str, scope: str) -> None:
         restored = self._cache.went_back("roster", scope, version)
@@ -122,7 +121,7 @@ class Roster:
         self._purge(scope, {line.key for line in lines}, "" if restored else version)
 
     def _purge(self, scope: str, seen: set[Key], version: str) -> None:
-        known = {key: str(number) for key, (_, number) in self._cache.finished.items()}
+        known = {key: str(number) for key, number in self._cache.finished.items()}
         known |= {key: task.resource_version for key, task in self._cache.tasks.items()}
         for key, last in known.items():
             ours = not scope or key.namespace == scope
@@ -142,7 +141,6 @@ def read_line(row: Object, nats: bool) -> Line:
     metadata = row["metadata"]
     return Line(
         Key(sys.intern(metadata["namespace"]), metadata["name"]),
-        metadata["uid"],
         metadata["resourceVersion"],
         row["cells"].get(PHASE) in TERMINAL_PHASES,
         _is_over(row, nats),

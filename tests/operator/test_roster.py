@@ -77,7 +77,7 @@ def test_finished_tasks_of_the_roster_stay_a_number():
     seat = Seat()
     seat.lines.replace([seat.lines.read(line(stored(10, final())))], "10")
     assert not seat.cache.tasks
-    assert seat.cache.finished == {KEY: ("uid-1", 10)}
+    assert seat.cache.finished == {KEY: 10}
     assert len(seat.queue) == 0
 
 
@@ -123,7 +123,7 @@ async def test_end_that_another_process_wrote_needs_no_read_when_the_roster_tell
     seat.lines.changed(line(stored(12, final())))
     await seat.work()
     assert seat.reads == 0
-    assert seat.cache.finished == {KEY: ("uid-1", 12)}
+    assert seat.cache.finished == {KEY: 12}
 
 
 def test_late_line_undoes_nothing():
