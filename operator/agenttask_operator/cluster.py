@@ -24,8 +24,8 @@ WATCH_SECONDS = 300
 """The server ends a watch after this long: regular reconnects keep that path honest."""
 SILENCE_SECONDS = 75.0
 """A watch without even a bookmark (one a minute) for this long is dead."""
-PAGE_SIZE, TABLE_PAGE_SIZE = 500, 200
-"""A row of a table comes with all its metadata, of which little is kept."""
+PAGE_SIZE = 200
+"""Of a list, half of client-go's: what a page weighs while it is read stays with the process."""
 CONNECTIONS = 64
 WATCHES = 4
 """Of each namespace: two of tasks, Jobs, pods. Each keeps a connection for itself."""
@@ -86,7 +86,7 @@ class Cluster:
         token = ""
         while True:
             query = {
-                "limit": str(TABLE_PAGE_SIZE if kind.columns else PAGE_SIZE),
+                "limit": str(PAGE_SIZE),
                 "labelSelector": selector or kind.selector,
                 "fieldSelector": kind.fields,
                 "continue": token,
