@@ -28,6 +28,7 @@ from agenttask_operator.needs import (
 )
 from agenttask_operator.observed import Key, Task, parse_job, parse_pod, parse_task
 from agenttask_operator.quotes import confidential_texts, manifest_texts, without_values
+from agenttask_operator.ration import Ration
 from agenttask_operator.references import wanted_config_maps, wanted_tasks
 from agenttask_operator.status import is_final
 
@@ -73,6 +74,7 @@ class Gatherer:
         self._defaults = defaults
         self._clock = clock
         self.waiters = Waiters()
+        self._ration = Ration()
         self._labels: dict[str, tuple[datetime, dict[str, str]]] = {}
 
     async def gather(self, key: Key) -> Facts | None:
@@ -221,9 +223,12 @@ class Gatherer:
             return ()
         fresh = memory.notes_of and memory.notes_of[1] > self._clock()
         if not (fresh and memory.notes_of and memory.notes_of[0] == subject.uid):
-            found = await self._cluster.list_events_for(subject.key.namespace, subject.uid)
+            where, uid = subject.key.namespace, subject.uid
+            found = await self._ration.ask(lambda: self._cluster.list_events_for(where, uid))
+            if found is None:
+                return memory.notes if memory.notes_of and memory.notes_of[0] == uid else ()
             memory.notes = await self._unquoted(parse_notes(found), facts)
-            memory.notes_of = (subject.uid, self._clock() + timedelta(seconds=NOTES_SECONDS))
+            memory.notes_of = (uid, self._clock() + timedelta(seconds=NOTES_SECONDS))
         return memory.notes
 
     async def _unquoted(self, notes: tuple[Note, ...], facts: Facts) -> tuple[Note, ...]:
