@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
-from agenttask_operator.connection import Connection
+from agenttask_operator.connection import Connection, Request
 from agenttask_operator.errors import Conflict, NotFound, Unavailable
 from agenttask_operator.kinds import EVENTS, JOBS, LEASES, PODS, Kind, Object
 from agenttask_operator.replies import read_change, read_lines
@@ -45,7 +45,8 @@ class Cluster:
     """A connection to one API server."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
+        """What carries the requests."""
         self._throttle = Throttle()
         self._headers: dict[str, str] = {}
 
@@ -56,11 +57,6 @@ class Cluster:
         `namespaces` = how many are watched, each by itself. Nothing is sent yet.
         """
         return cls(await Connection.open(max_connections(namespaces)))
-
-    @property
-    def connection(self) -> Connection:
-        """What carries the requests."""
-        return self._connection
 
     def acting_as(self, user: str) -> "Cluster":
         """Return the same connection, each request made as that user: RBAC and policy judge him.
@@ -73,7 +69,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._connection.close()
+        await self.connection.close()
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
         """Return one object; raises NotFound."""
@@ -117,9 +113,8 @@ class Cluster:
         table = bool(kind.columns)
         names: tuple[str, ...] = ()
         headers = self._accepting(table)
-        response = await self._connection.request(
-            "GET", kind.path(namespace), query, None, limits, headers
-        )
+        request = Request("GET", kind.path(namespace), limits, query, headers=headers)
+        response = await self.connection.send(request)
         try:
             async for line in read_lines(response):
                 type_, obj = read_change(line)
@@ -201,16 +196,16 @@ class Cluster:
         table: bool = False,
     ) -> Object:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        request = Request(method, path, limits, query or {}, body, self._accepting(table))
         if not path.startswith(f"/{LEASES.prefix}/"):
             # Whoever must wait its turn to renew the Lease loses it.
             await self._throttle.take()
         try:
-            headers = self._accepting(table)
-            response = await self._connection.request(method, path, query, body, limits, headers)
+            response = await self.connection.send(request)
             reply = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._throttle.complained()
-            raise Unavailable(f"{method} {path}: {error!r}") from error
+            raise Unavailable(f"{request}: {error!r}") from error
         except Unavailable:
             self._throttle.complained()
             raise

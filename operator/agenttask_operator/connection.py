@@ -8,6 +8,7 @@ are sent by aiohttp itself.
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -27,6 +28,36 @@ MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 """Of patches; JSON is YAML as well."""
 LONGEST_LINE = 2**21
 """Buffer for reading, in bytes: an object in a watch is one line."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the API server."""
+
+    method: str
+    path: str
+    limits: aiohttp.ClientTimeout
+    query: dict[str, str] = field(default_factory=dict)
+    """Empty values are left out."""
+    body: Object | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """Beside those of every request, or in their place."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        query = urlencode({k: v for k, v in self.query.items() if v})
+        return f"{self.path}?{query}" if query else self.path
+
+    @property
+    def content_type(self) -> str:
+        """What the body is."""
+        if self.method != "PATCH":
+            return JSON
+        return APPLY if "fieldManager" in self.query else MERGE
 
 
 class Connection:
@@ -68,59 +99,47 @@ class Connection:
         if self._session:
             await self._session.close()
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None,
-        body: Object | None,
-        limits: aiohttp.ClientTimeout,
-        headers: dict[str, str],
-    ) -> aiohttp.ClientResponse:
+    async def send(self, request: Request) -> aiohttp.ClientResponse:
         """Send a request; one that is not known any more (401) reads its credentials again.
 
         Raises the error that a status of 400 or more means, Unavailable without an answer.
         """
         try:
-            return await self._send(method, path, query, body, limits, headers)
+            return await self._send(request)
         except Unauthorized:
             if not self._reload:
                 raise
         await self._reload()
-        return await self._send(method, path, query, body, limits, headers)
+        return await self._send(request)
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None,
-        body: Object | None,
-        limits: aiohttp.ClientTimeout,
-        headers: dict[str, str],
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
         begun, code = time.monotonic(), 0
-        url = f"{self.host}{path}?{urlencode({k: v for k, v in (query or {}).items() if v})}"
-        data = None if body is None else orjson.dumps(body)
-        every = await self._headers(method, query) | headers
+        data = None if request.body is None else orjson.dumps(request.body)
+        headers = await self._headers(request)
         try:
             response = await self._opened().request(
-                method, url.rstrip("?"), data=data, headers=every, timeout=limits, **self._options
+                request.method,
+                f"{self.host}{request.target}",
+                data=data,
+                headers=headers,
+                timeout=request.limits,
+                **self._options,
             )
             code = response.status
             if code >= 400:
-                raise read_error(response, f"{method} {path}", await response.read())
+                raise read_error(response, str(request), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {error!r}") from error
+            raise Unavailable(f"{request}: {error!r}") from error
         finally:
-            self.on_reply(method, code, time.monotonic() - begun)
+            self.on_reply(request.method, code, time.monotonic() - begun)
         return response
 
-    async def _headers(self, method: str, query: dict[str, str] | None) -> dict[str, str]:
-        headers = dict(self._own)
-        patch = APPLY if "fieldManager" in (query or {}) else MERGE
-        headers["Content-Type"] = patch if method == "PATCH" else JSON
-        await self.client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
-        return headers
+    async def _headers(self, request: Request) -> dict[str, str]:
+        headers = {**self._own, "Content-Type": request.content_type}
+        await self.client.update_params_for_auth(
+            headers, [], ["BearerToken"], "", request.method, None
+        )
+        return headers | request.headers
 
     def _opened(self) -> aiohttp.ClientSession:
         if not self._session:
