@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tests.operator.builders import NOW
 from tests.schemas import valid
-from tests.servers.nats import NatsServer, free_port, nats_binary
 
 import nats
 from agenttask_api.commands import COMMANDS_STREAM, command_subject
@@ -84,19 +83,6 @@ class Archive:
 
     async def fetch_record(self, _cluster, key):
         return RECORD if key.name == "old" else None
-
-
-@pytest.fixture(scope="module")
-def binary():
-    return nats_binary()
-
-
-@pytest.fixture
-def server(binary, tmp_path):
-    server = NatsServer(tmp_path, binary, free_port())
-    server.start()
-    yield server
-    server.stop()
 
 
 def new_bridge(outbox, api: Any, may_act=lambda: True):

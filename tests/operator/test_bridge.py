@@ -9,12 +9,10 @@ from tests.operator.bridges import (
     A,
     Api,
     B,
-    binary,
     bridge,
     client,
     empty,
     ready,
-    server,
     until,
 )
 
@@ -22,7 +20,7 @@ from agenttask_api.commands import CommandKind
 from agenttask_operator import commandfeed, commands
 from agenttask_operator.errors import Forbidden, Refused
 
-__all__ = ["binary", "client", "server"]
+__all__ = ["client"]
 
 
 async def test_execute_creates_as_the_tenant_and_answers(server, client):

@@ -8,13 +8,11 @@ from tests.operator.bridges import (
     SPEC,
     A,
     Api,
-    binary,
     bridge,
     client,
     empty,
     new_bridge,
     ready,
-    server,
     stream_is_there,
     until,
 )
@@ -27,7 +25,7 @@ from agenttask_operator import commandfeed, commands
 from agenttask_operator.errors import Unavailable
 from agenttask_operator.outbox import Outbox
 
-__all__ = ["binary", "client", "server"]
+__all__ = ["client"]
 
 
 async def test_nothing_is_lost_while_the_api_server_is_away(server, client, monkeypatch):

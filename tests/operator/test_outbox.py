@@ -6,7 +6,7 @@ import time
 
 import pytest
 from nats.aio.client import Client
-from tests.servers.nats import NatsServer, free_port, nats_binary
+from tests.servers.nats import NatsServer, free_port
 
 import nats
 from agenttask_api.events import STREAMS
@@ -15,19 +15,6 @@ from agenttask_operator.messages import Message
 from agenttask_operator.outbox import Outbox
 
 SUBJECT = "agent.response.completed.team.fix"
-
-
-@pytest.fixture(scope="module")
-def binary():
-    return nats_binary()
-
-
-@pytest.fixture
-def server(binary, tmp_path):
-    server = NatsServer(tmp_path, binary, free_port())
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
